@@ -1,0 +1,52 @@
+# Everything that a contributor runs. CI runs `bash .ci/run`, which calls these.
+export CGO_ENABLED ?= 0
+GO      ?= go
+BIN     ?= bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+TOOLS   := internal/devtools
+PLATFORMS := linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 windows/amd64 freebsd/amd64
+
+.PHONY: build test race vet lint fmt tidy cross check bench demo servers clean
+
+build: ## the program, static, into bin/
+	$(GO) build -trimpath -ldflags '-s -w -X github.com/boule-db/boule.versionString=$(VERSION)' -o $(BIN)/boule ./cmd/boule
+
+test: ## every test; needs nothing but Go
+	$(GO) test ./...
+
+race: ## every test under the race detector (which needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short ./...
+
+vet:
+	$(GO) vet ./...
+
+lint: ## golangci-lint, from the pinned tools module
+	cd $(TOOLS) && $(GO) build -o ../../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	$(BIN)/golangci-lint run ./...
+
+fmt: ## gofumpt, from the pinned tools module
+	cd $(TOOLS) && $(GO) build -o ../../$(BIN)/gofumpt mvdan.cc/gofumpt
+	@out=$$($(BIN)/gofumpt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+
+tidy: ## go.mod says exactly what is used
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+cross: ## the program for every platform that it is meant for
+	@for p in $(PLATFORMS); do \
+	  echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/boule || exit 1; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
+
+check: fmt tidy vet lint test race cross ## what CI runs, without the S3 servers
+
+servers: ## the store suite against real S3 servers on loopback (installs them)
+	bash .ci/servers/run-store-suite.sh
+
+bench: ## measured, as ratios within one run
+	$(GO) run ./cmd/boule-bench
+
+demo:
+	$(GO) run ./cmd/boule demo
+
+clean:
+	rm -rf $(BIN)

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/boule-db/boule"
+)
+
+func newSync(a *app) *cobra.Command {
+	var optimize bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "sync DB",
+		Short: "Upload the database as it is now, whoever wrote it",
+		Long: `Sync takes a snapshot of the database, uploads what the store lacks, and prints the
+name of the manifest once the store has acknowledged it. --optimize first gives the
+database 64 KiB pages and compacts it (VACUUM), which replicates best.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.needStore(); err != nil {
+				return err
+			}
+			ctx, cancel := bounded(cmd.Context(), timeout)
+			defer cancel()
+			return a.sync(ctx, args[0], optimize)
+		},
+	}
+	cmd.Flags().BoolVarP(&optimize, "optimize", "O", false, "first VACUUM into 64 KiB pages (rewrites the whole database)")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default: never)")
+	return cmd
+}
+
+func bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+func mustExist(path string) error {
+	switch fi, err := os.Stat(path); {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%s: no such database", path)
+	case err != nil:
+		return err
+	case fi.IsDir():
+		return fmt.Errorf("%s is a directory, not a database", path)
+	case fi.Size() == 0:
+		return fmt.Errorf("%s is empty: there is nothing to replicate before the first table", path)
+	}
+	return nil
+}
+
+func (a *app) sync(ctx context.Context, path string, optimize bool) error {
+	if err := mustExist(path); err != nil {
+		return err
+	}
+	r, err := boule.New(a.cfg)
+	if err != nil {
+		return err
+	}
+	defer r.Close(ctx)
+	if optimize {
+		if err := r.Optimize(ctx, path); err != nil {
+			return err
+		}
+	}
+	if err := r.Flush(ctx, path); err != nil {
+		return err
+	}
+	name, err := r.ManifestName(path)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"manifest": name})
+	}
+	fmt.Fprintln(a.stdout, name)
+	return nil
+}
+
+func newFlush(a *app) *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "flush [SPOOL]",
+		Short: "Upload everything that waits in a spool",
+		Long: `Flush uploads what waits in the spool directory (by default the configured one), each
+database to the target it was spooled for, whatever the configuration says now. It
+succeeds only when every database there is in its store as it is on disk now.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := bounded(cmd.Context(), timeout)
+			defer cancel()
+			dir := a.cfg.SpoolDir
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			return a.flush(ctx, dir)
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default: never)")
+	return cmd
+}
+
+func (a *app) flush(ctx context.Context, dir string) error {
+	if dir == "" {
+		var err error
+		if dir, err = boule.DefaultSpoolDir(); err != nil {
+			return err
+		}
+	}
+	results, err := boule.FlushSpool(ctx, dir, a.cfg)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, res := range results {
+		if res.Err != nil {
+			failed = append(failed, res.Err)
+		}
+	}
+	if a.json {
+		type row struct {
+			Path     string `json:"path"`
+			Target   string `json:"target"`
+			Manifest string `json:"manifest,omitempty"`
+			Error    string `json:"error,omitempty"`
+		}
+		rows := []row{}
+		for _, res := range results {
+			r := row{Path: res.Path, Target: res.Target, Manifest: res.Manifest}
+			if res.Err != nil {
+				r.Error = message(res.Err)
+			}
+			rows = append(rows, r)
+		}
+		if err := a.printJSON(rows); err != nil {
+			return err
+		}
+	} else {
+		for _, res := range results {
+			if res.Err == nil {
+				fmt.Fprintf(a.stdout, "%s -> %s\n", res.Path, res.Target)
+			}
+		}
+	}
+	return errors.Join(failed...)
+}

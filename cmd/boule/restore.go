@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/boule-db/boule"
+)
+
+// source is how a command names a replica: a manifest by URI, or the path that
+// the database had.
+type source struct {
+	manifest, path string
+}
+
+func (s *source) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&s.manifest, "manifest", "m", "", "manifest: boule://HOST/path, s3://bucket/key?…, http(s)://…, file:///path or a file")
+	cmd.Flags().StringVarP(&s.path, "source-path", "s", "", "path of the database that was replicated (its host: --hostname)")
+}
+
+// refs are the references to try in turn. A path is tried as the tracker names
+// it, with symbolic links resolved, and as it was typed.
+func (s *source) refs(a *app) ([]string, error) {
+	switch {
+	case s.manifest != "" && s.path != "":
+		return nil, usagef("give --manifest or --source-path, not both")
+	case s.manifest != "":
+		return []string{s.manifest}, nil
+	case s.path != "":
+		return a.pathRefs(s.path)
+	}
+	return nil, usagef("which replica? give --manifest URI or --source-path PATH")
+}
+
+// pathRefs are the references to the replica of the database at path.
+func (a *app) pathRefs(path string) ([]string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	refs := []string{boule.SourceRef(a.cfg.Hostname, boule.CanonicalPath(path))}
+	if typed := boule.SourceRef(a.cfg.Hostname, abs); typed != refs[0] {
+		refs = append(refs, typed)
+	}
+	return refs, nil
+}
+
+// fetch gets the manifest by the first reference that names one.
+func (a *app) fetch(ctx context.Context, refs []string) (*boule.Remote, error) {
+	var first error
+	for _, ref := range refs {
+		remote, err := boule.Fetch(ctx, ref, a.cfg)
+		if err == nil {
+			return remote, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if !errors.Is(err, boule.ErrNoReplica) {
+			return nil, err
+		}
+	}
+	return nil, first
+}
+
+func newRestore(a *app) *cobra.Command {
+	var src source
+	var out string
+	var force bool
+	var jobs int
+	cmd := &cobra.Command{
+		Use:   "restore (--manifest URI | --source-path PATH) [--out FILE]",
+		Short: "Write a replica back to a file, byte for byte",
+		Long: `Restore fetches a manifest and its chunks, verifies every one of them, and writes
+the database: to standard output, or with --out to a file that appears only when it is
+complete and on disk. An existing file is refused without --force.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if jobs < 0 || jobs > 256 {
+				return usagef("--jobs %d: want between 1 and 256", jobs)
+			}
+			refs, err := src.refs(a)
+			if err != nil {
+				return err
+			}
+			return a.restore(cmd.Context(), refs, out, &boule.RestoreOptions{Overwrite: force, Jobs: jobs})
+		},
+	}
+	src.flags(cmd)
+	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write (default standard output)")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "replace an existing file")
+	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "chunks fetched at once (default 8)")
+	return cmd
+}
+
+func (a *app) restore(ctx context.Context, refs []string, out string, opts *boule.RestoreOptions) error {
+	if out == "" && isTerminal(a.stdout) {
+		return usagef("standard output is a terminal: give --out FILE")
+	}
+	if out != "" && !opts.Overwrite {
+		// Told before anything is fetched; the commit checks again.
+		if _, err := os.Lstat(out); err == nil {
+			return fmt.Errorf("%s exists: choose another --out, or replace it with --force", out)
+		}
+	}
+	remote, err := a.fetch(ctx, refs)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	bar := a.progress("restoring", remote.Manifest.Size)
+	opts.Progress = bar.set
+	if out == "" {
+		err = remote.RestoreTo(ctx, a.stdout, opts)
+	} else {
+		err = remote.RestoreFile(ctx, out, opts)
+	}
+	bar.finish()
+	if err != nil {
+		return err
+	}
+	took := time.Since(start)
+	switch {
+	case a.json && out != "":
+		return a.printJSON(map[string]any{
+			"out": out, "manifest": remote.Name, "size": remote.Manifest.Size,
+			"source_time": remote.Manifest.SourceTime, "ms": took.Milliseconds(),
+		})
+	case isTerminal(a.stderr):
+		fmt.Fprintf(a.stderr, "restored %s in %v: the state of %s\n", humanize.IBytes(uint64(remote.Manifest.Size)),
+			took.Round(time.Millisecond), remote.Manifest.SourceTime.Local().Format(time.DateTime))
+	}
+	return nil
+}
+
+// bar is a progress bar on a terminal, and nothing elsewhere.
+type bar struct{ *progressbar.ProgressBar }
+
+func (a *app) progress(what string, total int64) bar {
+	if !isTerminal(a.stderr) {
+		return bar{}
+	}
+	return bar{progressbar.NewOptions64(total,
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionSetWriter(a.stderr),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+func (b bar) set(done, _ int64) {
+	if b.ProgressBar != nil {
+		_ = b.Set64(done) // a bar that can't be drawn is no reason to stop
+	}
+}
+
+func (b bar) finish() {
+	if b.ProgressBar != nil {
+		_ = b.Finish()
+	}
+}
+
+func newManifest(a *app) *cobra.Command {
+	var out string
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "manifest PATH-OR-URI",
+		Short: "Fetch the manifest of a replica",
+		Long: `Manifest fetches and verifies the manifest of the database that was at PATH (on
+--hostname), or the one that a URI names, and writes its bytes to standard output or
+--out. On a terminal, and with --json, it prints what the manifest says.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			src := source{path: args[0]}
+			if boule.IsRef(args[0]) {
+				src = source{manifest: args[0]}
+			}
+			refs, err := src.refs(a)
+			if err != nil {
+				return err
+			}
+			remote, err := a.fetch(cmd.Context(), refs)
+			if err != nil {
+				return err
+			}
+			switch {
+			case a.json:
+				return a.printJSON(describe(remote))
+			case out != "":
+				return writeNew(out, remote.Raw, force)
+			case isTerminal(a.stdout):
+				return printManifest(a.stdout, remote)
+			}
+			_, err = a.stdout.Write(remote.Raw)
+			return err
+		},
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write (default standard output)")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "replace an existing file")
+	return cmd
+}
+
+type manifestJSON struct {
+	Name       string    `json:"name"`
+	Store      string    `json:"store"`
+	Size       int64     `json:"size"`
+	Chunks     int       `json:"chunks"`
+	SourceTime time.Time `json:"source_time"`
+	Sequence   uint64    `json:"sequence"`
+	Header     string    `json:"header_fingerprint"`
+	Contents   string    `json:"contents_fingerprint"`
+	Generator  string    `json:"generator"`
+	Writer     string    `json:"writer"`
+}
+
+func describe(r *boule.Remote) manifestJSON {
+	m := r.Manifest
+	return manifestJSON{
+		Name: r.Name, Store: r.Store, Size: m.Size, Chunks: len(m.Chunks), SourceTime: m.SourceTime, Sequence: m.Sequence,
+		Header: hex(m.Header), Contents: hex(m.Contents()), Generator: m.Generator, Writer: m.Writer,
+	}
+}
+
+func printManifest(w io.Writer, r *boule.Remote) error {
+	d := describe(r)
+	_, err := fmt.Fprintf(w, "manifest   %s\nstore      %s\nsize       %d bytes in %d chunks\nsource of  %s\nwriter     %s (%s)\ncontents   %s\n",
+		d.Name, d.Store, d.Size, d.Chunks, d.SourceTime.Local().Format(time.RFC3339Nano), d.Writer, d.Generator, d.Contents)
+	return err
+}
+
+func newManifestName(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "manifest-name PATH",
+		Short: "Print the name of the manifest of the database at PATH",
+		Long: `Manifest-name prints under which name the database at PATH (on --hostname) has its
+manifest in a store. It needs no store.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			name, err := boule.ManifestName(a.cfg.Hostname, args[0])
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"manifest": name})
+			}
+			fmt.Fprintln(a.stdout, name)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,251 @@
+package boule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store/target"
+)
+
+// DatabaseStatus tells how far the replication of one database is. It is
+// measured: the database's header is read, and each store is asked.
+type DatabaseStatus struct {
+	Path string `json:"path"`
+	// Mode is "rollback", "wal" (not replicated), "empty", "absent" or
+	// "unreadable".
+	Mode    string         `json:"mode"`
+	Size    int64          `json:"size"`
+	Changed time.Time      `json:"changed,omitzero"` // last change of the file
+	Warning string         `json:"warning,omitempty"`
+	Targets []TargetStatus `json:"targets"`
+}
+
+// TargetStatus tells what one target holds of a database.
+type TargetStatus struct {
+	Target   string `json:"target"`
+	Manifest string `json:"manifest"`
+	// What waits in the spool.
+	SpooledChunks int       `json:"spooled_chunks"`
+	SpooledBytes  int64     `json:"spooled_bytes"`
+	StagedTime    time.Time `json:"staged_time,omitzero"`
+	// What the store has: the time of the database's last change that the
+	// remote manifest knows.
+	RemoteTime time.Time `json:"remote_time,omitzero"`
+	RemoteSize int64     `json:"remote_size"`
+	// InSync says that the store holds the database as it is now.
+	InSync bool `json:"in_sync"`
+	// Lag is how old the state in the store is, if it is not the present one: no
+	// more than that is at risk. Zero when in sync, negative when the store has
+	// nothing or can't be asked.
+	Lag   time.Duration `json:"lag_ns"`
+	Error string        `json:"error,omitempty"`
+}
+
+// Status measures the replication of the databases at paths, or of all that have
+// a spool when there are none.
+func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("boule: configuration: %w", err)
+	}
+	dir := cfg.SpoolDir
+	if dir == "" {
+		var err error
+		if dir, err = DefaultSpoolDir(); err != nil {
+			return nil, err
+		}
+	}
+	spools, closeRoot, err := readSpools(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer closeRoot()
+
+	wanted := map[string]bool{}
+	for _, p := range paths {
+		if err := exists(p); err != nil {
+			return nil, err
+		}
+		wanted[CanonicalPath(p)] = true
+	}
+	byPath := map[string][]spoolInfo{}
+	for _, s := range spools {
+		if len(paths) == 0 || wanted[s.Path] {
+			byPath[s.Path] = append(byPath[s.Path], s)
+		}
+	}
+	for p := range wanted {
+		if byPath[p] == nil {
+			byPath[p] = []spoolInfo{}
+		}
+	}
+	var all []DatabaseStatus
+	for path, infos := range byPath {
+		all = append(all, databaseStatus(cfg, path, infos))
+	}
+	slices.SortFunc(all, func(a, b DatabaseStatus) int { return strings.Compare(a.Path, b.Path) })
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i := range all {
+		for j := range all[i].Targets {
+			g.Go(func() error {
+				askStore(ctx, &all[i], &all[i].Targets[j], byPath[all[i].Path])
+				return ctx.Err()
+			})
+		}
+	}
+	return all, g.Wait()
+}
+
+// spoolInfo is a spool with what its metadata say.
+type spoolInfo struct {
+	spool.Info
+	target target.Target
+	name   string // of the staged manifest
+	staged *manifest.Manifest
+}
+
+// readSpools lists the spools below dir, making nothing.
+func readSpools(dir string) (infos []spoolInfo, closeRoot func(), err error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, func() {}, nil
+	}
+	root, err := spool.OpenRoot(dir, 0, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("boule: open spool: %w", err)
+	}
+	closeRoot = func() { root.Close() }
+	list, err := root.Spools()
+	if err != nil {
+		closeRoot()
+		return nil, nil, fmt.Errorf("boule: read spool: %w", err)
+	}
+	for _, info := range list {
+		s := spoolInfo{Info: info}
+		if err := decodeStrict(info.Target.Spec, &s.target); err != nil {
+			continue // being made, or of a later version
+		}
+		if c, err := root.Consumer(info.Key); err == nil {
+			s.readStaged(c)
+			c.Close()
+		}
+		infos = append(infos, s)
+	}
+	return infos, closeRoot, nil
+}
+
+func (s *spoolInfo) readStaged(c *spool.Consumer) {
+	ms, err := c.StagedManifests()
+	if err != nil {
+		return
+	}
+	for _, m := range ms {
+		defer m.Close()
+		b, err := m.Bytes()
+		if err != nil {
+			continue
+		}
+		if dec, err := manifest.Decode(b); err == nil && (s.staged == nil || dec.Sequence > s.staged.Sequence) {
+			s.name, s.staged = m.Name, dec
+		}
+	}
+}
+
+func databaseStatus(cfg *Config, path string, infos []spoolInfo) DatabaseStatus {
+	st := DatabaseStatus{Path: path, Targets: []TargetStatus{}}
+	_, st.Mode, st.Size, st.Changed = readHeader(path)
+	if st.Mode == "wal" {
+		st.Warning = strings.TrimPrefix(ErrWAL.Error(), "boule: ")
+	}
+	have := map[string]bool{}
+	for _, s := range infos {
+		t := TargetStatus{
+			Target:        s.target.String(),
+			Manifest:      s.name,
+			SpooledChunks: s.Staged.Chunks + s.Ready.Chunks + s.Consuming.Chunks,
+			SpooledBytes:  s.Staged.Bytes + s.Ready.Bytes + s.Consuming.Bytes,
+		}
+		if s.staged != nil {
+			t.StagedTime = s.staged.SourceTime
+		}
+		have[t.Target] = true
+		st.Targets = append(st.Targets, t)
+	}
+	for _, t := range cfg.durable() {
+		if !have[t.String()] {
+			st.Targets = append(st.Targets, TargetStatus{Target: t.String(), Manifest: manifest.Name(cfg.hostname(), path)})
+		}
+	}
+	return st
+}
+
+// askStore completes t with what the store says.
+func askStore(ctx context.Context, st *DatabaseStatus, t *TargetStatus, infos []spoolInfo) {
+	fail := func(err error) { t.Error, t.Lag = strings.TrimPrefix(err.Error(), "boule: "), -1 }
+	var tgt target.Target
+	for _, s := range infos {
+		if s.target.String() == t.Target {
+			tgt = s.target
+		}
+	}
+	if t.Manifest == "" {
+		fail(errors.New("nothing is staged yet"))
+		return
+	}
+	if tgt == (target.Target{}) {
+		fail(errors.New("never replicated there by this boot of the machine; 'boule sync' does it"))
+		return
+	}
+	m, err := remoteManifest(ctx, tgt, t.Manifest)
+	if err != nil {
+		fail(err)
+		return
+	}
+	t.RemoteTime, t.RemoteSize = m.SourceTime, m.Size
+	header, mode, size, _ := readHeader(st.Path)
+	t.InSync = mode == "rollback" && header == m.Header && size == m.Size
+	if !t.InSync && mode != "absent" && mode != "empty" {
+		t.Lag = max(time.Since(m.SourceTime), time.Millisecond)
+	}
+}
+
+// readHeader reads what SQLite's header says of the database's state. It opens
+// the file, which in a process that also has it open through a VFS with POSIX
+// locks would drop those: it is for command lines.
+func readHeader(path string) (header manifest.Fingerprint, mode string, size int64, changed time.Time) {
+	f, err := os.Open(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return header, "absent", 0, changed
+		}
+		return header, "unreadable", 0, changed
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() {
+		return header, "unreadable", 0, changed
+	}
+	buf := make([]byte, manifest.HeaderSize)
+	switch n, err := io.ReadFull(f, buf); {
+	case n == 0:
+		return header, "empty", 0, fi.ModTime()
+	case err != nil:
+		return header, "unreadable", fi.Size(), fi.ModTime()
+	}
+	mode = "rollback"
+	if buf[18] == 2 || buf[19] == 2 {
+		mode = "wal"
+	}
+	return manifest.HeaderSum(buf), mode, fi.Size(), fi.ModTime()
+}
