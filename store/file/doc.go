@@ -1,0 +1,2 @@
+// Package file is a store in a directory.
+package file

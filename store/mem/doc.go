@@ -1,0 +1,2 @@
+// Package mem is a store in memory, for tests.
+package mem
