@@ -1,40 +1,263 @@
 package spool
 
-import "github.com/boule-db/boule/manifest"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/boule-db/boule/internal/fsx"
+	"github.com/boule-db/boule/manifest"
+)
 
 // A Producer is the tracker's side of one spool. Its user holds at least a SHARED lock on the
 // database from [Producer.Staged] to the end of a snapshot. It is not safe for concurrent use;
 // several Producers, in any processes, may share one spool.
-type Producer struct{}
+//
+// A spool may be deleted at any moment. [Producer.Staged] makes it again; a later step of a
+// snapshot fails with [ErrVanished] instead, since what the earlier steps staged is lost.
+type Producer struct {
+	root   *Root
+	db     DB
+	target Target
+	key    Key
+
+	dir     fsx.FS      // the spool; nil when closed
+	id      fs.FileInfo // its identity
+	broken  bool        // something was found missing: mend it before the next snapshot
+	pending int         // chunks processed since the last collection of garbage
+}
 
 // Key returns the key of the spool.
-func (p *Producer) Key() Key { panic("todo") }
+func (p *Producer) Key() Key { return p.key }
+
+func (p *Producer) path() string { return filepath.Join(p.root.Dir(), p.key.Mangled, p.key.dir()) }
+
+// reopen opens the spool by its path, making what is missing.
+func (p *Producer) reopen() error {
+	p.release()
+	base, err := p.root.open(true)
+	if err != nil {
+		return err
+	}
+	defer base.Close()
+	parent := p.root.name + "/" + p.key.Mangled
+	name := parent + "/" + p.key.dir()
+	if _, err := base.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		if err := p.build(base, parent, name); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	before, err := os.Lstat(p.path())
+	if err != nil {
+		return err
+	}
+	if p.dir, err = base.Sub(name); err != nil {
+		p.dir = nil
+		return err
+	}
+	if err := p.mend(); err != nil {
+		p.release()
+		return err
+	}
+	p.id = before
+	if !p.alive() {
+		p.release()
+		return ErrVanished
+	}
+	p.broken = false
+	return nil
+}
+
+// build makes a complete new spool appear at once, unless somebody else is faster.
+func (p *Producer) build(base fsx.FS, parent, name string) (err error) {
+	if err := base.MkdirAll(parent, p.root.perm); err != nil {
+		return err
+	}
+	fresh := parent + "/" + newDir + p.root.unique()
+	defer func() {
+		if err != nil {
+			_ = base.RemoveAll(fresh)
+			_ = base.Remove(parent) // if it is empty
+		}
+	}()
+	if err := base.Mkdir(fresh, p.root.perm); err != nil {
+		return err
+	}
+	sub, err := base.Sub(fresh)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	if err := p.fill(sub); err != nil {
+		return err
+	}
+	err = base.RenameDir(fresh, name)
+	if errors.Is(err, fs.ErrExist) {
+		return base.RemoveAll(fresh)
+	}
+	return err
+}
+
+// mend adds what is missing in an existing spool.
+func (p *Producer) mend() error {
+	err := p.fill(p.dir)
+	if err != nil {
+		return err
+	}
+	// A target's id is made from its specification, so a difference is a fault of somebody.
+	want := p.metadata()
+	have, err := p.dir.ReadFile(metadataFile)
+	if err == nil && !bytes.Equal(have, want) {
+		err = p.publishMetadata(p.dir, want, true)
+	}
+	return err
+}
+
+func (p *Producer) fill(dir fsx.FS) error {
+	for _, sub := range []string{stagedChunks, stagedMeta, stagedScratch} {
+		if err := dir.MkdirAll(sub, p.root.perm); err != nil {
+			return err
+		}
+	}
+	if _, err := dir.Stat(metadataFile); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return p.publishMetadata(dir, p.metadata(), false)
+}
+
+func (p *Producer) publishMetadata(dir fsx.FS, data []byte, clobber bool) error {
+	return fsx.Publish(dir, stagedScratch+"/"+scratchName(), metadataFile, data, clobber)
+}
+
+func (p *Producer) metadata() []byte {
+	target := p.target
+	if len(target.Spec) == 0 {
+		target.Spec = json.RawMessage("null")
+	}
+	data, err := json.Marshal(Metadata{Version: metadataVersion, Path: p.db.Path, Target: target})
+	if err != nil { // the specification is not JSON
+		data, _ = json.Marshal(Metadata{Version: metadataVersion, Path: p.db.Path, Target: Target{ID: target.ID, Spec: json.RawMessage("null")}})
+	}
+	return data
+}
+
+// alive says whether the spool that is open is still the one at its path.
+func (p *Producer) alive() bool {
+	now, err := os.Lstat(p.path())
+	return err == nil && p.id != nil && os.SameFile(now, p.id)
+}
+
+func (p *Producer) release() {
+	if p.dir != nil {
+		p.dir.Close()
+	}
+	p.dir, p.id = nil, nil
+}
+
+// lost wraps the error of a step. That something does not exist means that the spool, or part
+// of it, was removed.
+func (p *Producer) lost(op string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		p.broken = true
+		return fmt.Errorf("spool: %s: %w (%v)", op, ErrVanished, err)
+	}
+	return fmt.Errorf("spool: %s: %w", op, err)
+}
+
+func (p *Producer) check(op string) error {
+	if p.dir == nil || p.broken || !p.alive() {
+		p.broken = true
+		return fmt.Errorf("spool: %s: %w", op, ErrVanished)
+	}
+	return nil
+}
 
 // Staged begins a snapshot: it makes sure that the spool is there, and returns the staged
 // manifest, or fs.ErrNotExist.
-func (p *Producer) Staged(name string) ([]byte, error) { panic("todo") }
-
-// StageChunk makes the chunk present in the staging area. An existing one is left alone.
-func (p *Producer) StageChunk(f manifest.Fingerprint, data []byte) error { panic("todo") }
-
-// StageManifest replaces the staged manifest.
-func (p *Producer) StageManifest(name string, data []byte) error { panic("todo") }
-
-// DropStaged forgets the staged manifest: the next snapshot is full.
-func (p *Producer) DropStaged(name string) error { panic("todo") }
-
-// PublishReady makes what is staged the ready snapshot, unless there is one.
-func (p *Producer) PublishReady(name string, refs []manifest.Fingerprint) (published bool, err error) {
-	panic("todo")
+func (p *Producer) Staged(name string) ([]byte, error) {
+	if err := validName(name); err != nil {
+		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
+	}
+	if p.dir == nil || p.broken || !p.alive() || !p.described() {
+		if err := p.reopen(); err != nil {
+			return nil, p.lost("open", err)
+		}
+	}
+	data, err := p.dir.ReadFile(stagedMeta + "/" + name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := p.dir.Stat(stagedMeta); err != nil {
+			return nil, p.lost("read staged manifest", err)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
+	}
+	return data, nil
 }
 
-// CollectGarbage removes staged chunks that are not needed any more.
-func (p *Producer) CollectGarbage(published bool, refs []manifest.Fingerprint, copied int) error {
-	panic("todo")
+func (p *Producer) described() bool {
+	_, err := p.dir.Stat(metadataFile)
+	return err == nil
 }
 
-// CleanScratch removes what interrupted producers left.
-func (p *Producer) CleanScratch() error { panic("todo") }
+// StageChunk makes the chunk present in the staging area. An existing one is left alone. After
+// an error the chunk may be there or not, and StageChunk may be called again.
+func (p *Producer) StageChunk(f manifest.Fingerprint, data []byte) error {
+	if p.dir == nil || p.broken {
+		return p.check("stage chunk")
+	}
+	name := stagedChunks + "/" + f.ChunkName()
+	if _, err := p.dir.Stat(name); err == nil {
+		return nil
+	}
+	if err := fsx.Publish(p.dir, stagedScratch+"/"+scratchName(), name, data, false); err != nil {
+		return p.lost("stage chunk", err)
+	}
+	return nil
+}
+
+// StageManifest replaces the staged manifest. All the chunks that it references must have been
+// staged before, or be referenced by the manifest that it replaces. After an error either of
+// the two may be the staged one.
+func (p *Producer) StageManifest(name string, data []byte) error {
+	if err := validName(name); err != nil {
+		return fmt.Errorf("spool: stage manifest: %w", err)
+	}
+	if err := p.check("stage manifest"); err != nil {
+		return err
+	}
+	if err := fsx.Publish(p.dir, stagedScratch+"/"+scratchName(), stagedMeta+"/"+name, data, true); err != nil {
+		return p.lost("stage manifest", err)
+	}
+	return nil
+}
+
+// DropStaged forgets the staged manifest: the next snapshot is full. After an error the
+// manifest may still be there.
+func (p *Producer) DropStaged(name string) error {
+	if err := validName(name); err != nil {
+		return fmt.Errorf("spool: drop staged manifest: %w", err)
+	}
+	if p.dir == nil || p.broken || !p.alive() {
+		if err := p.reopen(); err != nil {
+			return fmt.Errorf("spool: drop staged manifest: %w", err)
+		}
+	}
+	if err := p.dir.Remove(stagedMeta + "/" + name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("spool: drop staged manifest: %w", err)
+	}
+	return nil
+}
 
 // Close releases the Producer.
-func (p *Producer) Close() error { panic("todo") }
+func (p *Producer) Close() error {
+	p.release()
+	p.broken = true
+	return nil
+}

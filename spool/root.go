@@ -2,12 +2,19 @@ package spool
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/boule-db/boule/internal/fsx"
+	"github.com/boule-db/boule/internal/instance"
 )
 
 // Options configures a [Root]. The zero value is usable; so is a nil *Options.
@@ -15,13 +22,30 @@ type Options struct {
 	Logger     *slog.Logger        // nil discards
 	Hostname   string              // whose taps may be cleaned; empty means the machine's
 	ScratchAge time.Duration       // age at which scratch files are stale; zero means 10s, negative at once
-	WrapFS     func(fsx.FS) fsx.FS // for tests: put between the spool and the file system
+	WrapFS     func(fsx.FS) fsx.FS // for tests: stands between the spool and the file system
 }
 
-// A DB identifies a database file.
-type DB struct {
-	Path     string // absolute and canonical
-	Dev, Ino uint64
+func (o *Options) withDefaults() Options {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Hostname == "" {
+		opts.Hostname = instance.Hostname()
+	}
+	switch {
+	case opts.ScratchAge == 0:
+		opts.ScratchAge = 10 * time.Second
+	case opts.ScratchAge < 0:
+		opts.ScratchAge = 0
+	}
+	if opts.WrapFS == nil {
+		opts.WrapFS = func(f fsx.FS) fsx.FS { return f }
+	}
+	return opts
 }
 
 // A Target is a place to replicate to. Spec is opaque here; it must hold no credentials.
@@ -30,76 +54,190 @@ type Target struct {
 	Spec json.RawMessage `json:"spec"`
 }
 
-// A Key names one spool of a boot. It is comparable.
-type Key struct {
-	Mangled  string // mangled path of the database
-	Dev, Ino uint64
-	Target   string // id of the target
-}
-
-// String returns the path of the spool below the directory of the boot.
-func (k Key) String() string { return fmt.Sprintf("%s/%d.%d.%s", k.Mangled, k.Dev, k.Ino, k.Target) }
-
-// KeyOf returns the key of the spool of db for the target.
-func KeyOf(db DB, target string) Key {
-	return Key{Mangled: Mangle(db.Path), Dev: db.Dev, Ino: db.Ino, Target: target}
-}
-
 // Metadata is what a spool says of itself.
 type Metadata struct {
 	Version int    `json:"version"`
-	Path    string `json:"path"`
+	Path    string `json:"path"` // of the database
 	Target  Target `json:"target"`
 }
 
-// Info describes one spool.
-type Info struct {
-	Key       Key
-	Path      string // of the database; empty when unknown
-	Target    Target // Spec is nil when unknown
-	Staged    Usage  // staging/chunks and staging/meta
-	Ready     Usage
-	Consuming Usage
+// A Root is the directory of the spools of this boot. It is safe for concurrent use.
+type Root struct {
+	prefix  string
+	perm    fs.FileMode
+	opts    Options
+	boot    instance.ID
+	name    string // of the directory of this boot, in prefix
+	counter atomic.Uint64
+	cleaned sync.Once // what is cleaned once per process
 }
 
-// Usage counts files and their bytes.
-type Usage struct {
-	Chunks, Manifests int
-	Bytes             int64
+// OpenRoot opens PREFIX/boule-<boot>-v1, and creates what is missing: PREFIX, with its missing
+// parents, gets the permissions perm|0700, which those of everything below follow. After an
+// error empty directories may be left.
+func OpenRoot(prefix string, perm fs.FileMode, opts *Options) (*Root, error) {
+	abs, err := filepath.Abs(prefix)
+	if err != nil {
+		return nil, fmt.Errorf("spool: open root: %w", err)
+	}
+	boot, err := instance.Boot()
+	if err != nil {
+		return nil, fmt.Errorf("spool: open root: %w", err)
+	}
+	r := &Root{prefix: abs, perm: perm&0o777 | 0o700, opts: opts.withDefaults(), boot: boot}
+	base, err := r.open(true)
+	if err != nil {
+		return nil, fmt.Errorf("spool: open root: %w", err)
+	}
+	defer base.Close()
+	if r.name, err = r.probe(base); err != nil {
+		return nil, fmt.Errorf("spool: open root: %w", err)
+	}
+	return r, nil
 }
 
-// A Root is the directory of spools of this boot. It is safe for concurrent use.
-type Root struct{}
-
-// OpenRoot opens PREFIX/boule-<boot>-v1, creating what is missing: PREFIX with perm|0700.
-func OpenRoot(prefix string, perm fs.FileMode, opts *Options) (*Root, error) { panic("todo") }
+// probe finds the directory of this boot, whose name may tell a slightly different time, or
+// makes it.
+func (r *Root) probe(base fsx.FS) (string, error) {
+	exact := bootName(r.boot)
+	for _, drift := range []int64{0, -1, 1, -2, bootDrift} {
+		id := r.boot
+		id.Time += drift
+		name := bootName(id)
+		switch info, err := base.Stat(name); {
+		case err == nil && info.IsDir():
+			return name, nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return "", err
+		}
+	}
+	return exact, base.MkdirAll(exact, r.perm)
+}
 
 // Dir returns the path of the directory of this boot.
-func (r *Root) Dir() string { panic("todo") }
+func (r *Root) Dir() string { return filepath.Join(r.prefix, r.name) }
 
-// Producer opens the spool of db for t, creating it when missing.
-func (r *Root) Producer(db DB, t Target) (*Producer, error) { panic("todo") }
+// open opens the prefix anew. Roots keep no handle, because the prefix may be deleted and made
+// again at any time.
+func (r *Root) open(create bool) (fsx.FS, error) {
+	base, err := fsx.OS(r.prefix)
+	if errors.Is(err, fs.ErrNotExist) && create {
+		if err := r.makePrefix(); err != nil {
+			return nil, err
+		}
+		base, err = fsx.OS(r.prefix)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.opts.WrapFS(base), nil
+}
+
+func (r *Root) makePrefix() error {
+	if err := os.MkdirAll(filepath.Dir(r.prefix), r.perm); err != nil {
+		return err
+	}
+	switch err := os.Mkdir(r.prefix, r.perm); {
+	case err == nil:
+		return os.Chmod(r.prefix, r.perm) // whatever the umask
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	}
+	return nil
+}
+
+// Producer opens the spool of db for t, and creates it when missing. After an error no part of
+// a new spool is visible.
+func (r *Root) Producer(db DB, t Target) (*Producer, error) {
+	if err := db.validate(); err != nil {
+		return nil, fmt.Errorf("spool: open producer: %w", err)
+	}
+	if !validTarget(t.ID) {
+		return nil, fmt.Errorf("spool: open producer: %w: target id %q", ErrCorrupt, t.ID)
+	}
+	p := &Producer{root: r, db: db, target: t, key: KeyOf(db, t.ID)}
+	if err := p.reopen(); err != nil {
+		return nil, fmt.Errorf("spool: open producer: %w", err)
+	}
+	return p, nil
+}
 
 // Consumer opens an existing spool; the error is fs.ErrNotExist when there is none.
-func (r *Root) Consumer(k Key) (*Consumer, error) { panic("todo") }
+func (r *Root) Consumer(k Key) (*Consumer, error) {
+	base, err := r.open(false)
+	if err != nil {
+		return nil, fmt.Errorf("spool: open consumer: %w", err)
+	}
+	defer base.Close()
+	dir, err := base.Sub(r.name + "/" + k.String())
+	if err != nil {
+		return nil, fmt.Errorf("spool: open consumer: %w", err)
+	}
+	return &Consumer{key: k, dir: dir}, nil
+}
 
-// Spools lists the spools of this boot.
-func (r *Root) Spools() ([]Info, error) { panic("todo") }
+// Tap returns the last manifest that the target acknowledged, and when that was noted. The
+// error is fs.ErrNotExist when there is none.
+func (r *Root) Tap(target, name string) ([]byte, time.Time, error) {
+	fail := func(err error) ([]byte, time.Time, error) {
+		return nil, time.Time{}, fmt.Errorf("spool: read tap: %w", err)
+	}
+	file, err := r.tapName(target, name)
+	if err != nil {
+		return fail(err)
+	}
+	base, err := r.open(false)
+	if err != nil {
+		return fail(err)
+	}
+	defer base.Close()
+	info, err := base.Stat(file) // before the content, so that the time is not too late
+	if err != nil {
+		return fail(err)
+	}
+	data, err := base.ReadFile(file)
+	if err != nil {
+		return fail(err)
+	}
+	return data, info.ChangeTime, nil
+}
 
-// CleanStale removes what nobody needs any more. It may take long; it fails silently.
-func (r *Root) CleanStale(db DB) { panic("todo") }
+// WriteTap replaces the tap of the manifest. After an error the old one is intact.
+func (r *Root) WriteTap(target, name string, data []byte) error {
+	file, err := r.tapName(target, name)
+	if err != nil {
+		return fmt.Errorf("spool: write tap: %w", err)
+	}
+	base, err := r.open(true)
+	if err != nil {
+		return fmt.Errorf("spool: write tap: %w", err)
+	}
+	defer base.Close()
+	dir := path.Dir(file)
+	write := func() error {
+		return fsx.Publish(base, dir+"/."+scratchName(), file, data, true)
+	}
+	err = write()
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = base.MkdirAll(dir, r.perm); err == nil {
+			err = write()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("spool: write tap: %w", err)
+	}
+	return nil
+}
 
-// Tap returns the last manifest that the target acknowledged, and when it was written.
-func (r *Root) Tap(target, name string) ([]byte, time.Time, error) { panic("todo") }
+func (r *Root) tapName(target, name string) (string, error) {
+	if !validTarget(target) {
+		return "", fmt.Errorf("%w: target id %q", ErrCorrupt, target)
+	}
+	if err := validName(name); err != nil {
+		return "", err
+	}
+	return r.name + "/" + tapDir + "/" + target + "/" + name, nil
+}
 
-// WriteTap replaces the tap of the manifest.
-func (r *Root) WriteTap(target, name string, data []byte) error { panic("todo") }
-
-// Close releases the root.
-func (r *Root) Close() error { panic("todo") }
-
-// Mangle makes a directory name of a path.
-func Mangle(path string) string { panic("todo") }
-
-// Unmangle undoes Mangle; false when the name was shortened or is none of ours.
-func Unmangle(s string) (string, bool) { panic("todo") }
+// Close releases the Root. Producers and Consumers stay usable.
+func (r *Root) Close() error { return nil }

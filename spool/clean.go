@@ -1,0 +1,218 @@
+package spool
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/boule-db/boule/internal/fsx"
+	"github.com/boule-db/boule/manifest"
+)
+
+// tapAge is how long a tap is kept after its database went away.
+const tapAge = 24 * time.Hour
+
+// CleanStale removes what nobody needs any more: spools of other files that had the path of db,
+// and, once per Root, spools of databases that do not exist any more, old taps, and the
+// directories of earlier boots. It may take long. What cannot be removed is logged.
+//
+// Directories are renamed first, so that nobody finds one half removed.
+func (r *Root) CleanStale(db DB) {
+	base, err := r.open(false)
+	if err != nil {
+		if missingIsFine(err) != nil {
+			r.opts.Logger.Warn("spool not cleaned", "spool", r.prefix, "err", err)
+		}
+		return
+	}
+	defer base.Close()
+	if db.validate() == nil {
+		r.cleanSiblings(base, db)
+	}
+	r.cleaned.Do(func() {
+		r.cleanGone(base)
+		r.cleanDangling(base)
+		r.cleanTaps(base)
+		r.cleanBoots(base)
+	})
+}
+
+// remove makes a directory disappear at once, and then its content.
+func (r *Root) remove(base fsx.FS, name, why string) {
+	gone := goneDir + r.unique()
+	err := base.RenameDir(name, gone)
+	if err == nil {
+		err = base.RemoveAll(gone)
+	}
+	if missingIsFine(err) != nil {
+		r.opts.Logger.Warn("stale spool not removed", "spool", filepath.Join(r.prefix, name), "reason", why, "err", err)
+		return
+	}
+	r.opts.Logger.Debug("stale spool removed", "spool", filepath.Join(r.prefix, name), "reason", why)
+}
+
+// cleanGone ends removals that were interrupted.
+func (r *Root) cleanGone(base fsx.FS) {
+	names, _ := list(base, ".")
+	for _, name := range names {
+		if strings.HasPrefix(name, goneDir) {
+			_ = base.RemoveAll(name)
+		}
+	}
+}
+
+// cleanSiblings removes spools for the path of db whose file is not there any more.
+func (r *Root) cleanSiblings(base fsx.FS, db DB) {
+	dev, ino, err := identify(db.Path)
+	if err != nil {
+		return
+	}
+	parent := Mangle(db.Path)
+	names, err := list(base, r.name+"/"+parent)
+	if err != nil {
+		r.opts.Logger.Warn("spool not cleaned", "db", db.Path, "err", err)
+		return
+	}
+	for _, name := range names {
+		key, ok := parseKey(parent, name)
+		if !ok || key.Dev == dev && key.Ino == ino || key.Dev == db.Dev && key.Ino == db.Ino {
+			continue
+		}
+		// Two long paths may share a directory.
+		if path := r.pathOf(base, key); path == "" || path == db.Path {
+			r.remove(base, r.name+"/"+key.String(), "the database file was replaced")
+		}
+	}
+}
+
+// pathOf returns what a spool says is the path of its database.
+func (r *Root) pathOf(base fsx.FS, key Key) string {
+	dir, err := base.Sub(r.name + "/" + key.String())
+	if err != nil {
+		return ""
+	}
+	defer dir.Close()
+	m, err := readMetadata(dir)
+	if err != nil {
+		return ""
+	}
+	return m.Path
+}
+
+// cleanDangling removes spools whose database does not exist any more. Only the clear answer that
+// the path does not exist counts.
+func (r *Root) cleanDangling(base fsx.FS) {
+	parents, err := list(base, r.name)
+	if err != nil {
+		r.opts.Logger.Warn("spools not cleaned", "spool", r.Dir(), "err", err)
+		return
+	}
+	for _, parent := range parents {
+		if strings.HasPrefix(parent, ".") {
+			continue
+		}
+		if path, ok := Unmangle(parent); ok {
+			if absent(path) {
+				r.remove(base, r.name+"/"+parent, "the database does not exist any more")
+			}
+			continue
+		}
+		// A shortened name: the spools in it know their paths.
+		names, _ := list(base, r.name+"/"+parent)
+		for _, name := range names {
+			key, ok := parseKey(parent, name)
+			if !ok {
+				continue
+			}
+			if path := r.pathOf(base, key); path != "" && Mangle(path) == parent && absent(path) {
+				r.remove(base, r.name+"/"+key.String(), "the database does not exist any more")
+			}
+		}
+		_ = removeIfEmpty(base, r.name+"/"+parent)
+	}
+}
+
+func absent(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// cleanTaps removes the taps of databases of this host that have been gone for a while.
+func (r *Root) cleanTaps(base fsx.FS) {
+	targets, _ := list(base, r.name+"/"+tapDir)
+	for _, target := range targets {
+		dir := r.name + "/" + tapDir + "/" + target
+		names, _ := list(base, dir)
+		for _, name := range names {
+			age := tapAge
+			if !strings.HasPrefix(name, ".") { // else a file that a writer left
+				host, path, ok := manifest.ParseName(name)
+				if !ok || host != r.opts.Hostname || !absent(path) {
+					continue
+				}
+			}
+			info, err := base.Stat(dir + "/" + name)
+			if err == nil && time.Since(info.ChangeTime) >= age {
+				_ = base.Remove(dir + "/" + name)
+			}
+		}
+	}
+}
+
+// cleanBoots removes the directories of earlier boots. No process of this boot needs them.
+func (r *Root) cleanBoots(base fsx.FS) {
+	names, _ := list(base, ".")
+	for _, name := range names {
+		id, ok := parseBootName(name)
+		if !ok || id.UUID == r.boot.UUID {
+			continue
+		}
+		// On a filesystem that machines share it may be the current boot of another.
+		if at := lastChange(base, name); at.After(time.Unix(r.boot.Time+bootDrift, 0)) {
+			r.opts.Logger.Info("spool of another boot kept, for it changed during this one",
+				"spool", filepath.Join(r.prefix, name), "changed", at)
+			continue
+		}
+		var databases, files int
+		var bytes int64
+		infos, _ := spoolsIn(base, name)
+		for _, info := range infos {
+			if info.Pending() {
+				databases++
+				files += info.Staged.Chunks + info.Ready.Chunks + info.Consuming.Chunks
+				bytes += info.Staged.Bytes + info.Ready.Bytes + info.Consuming.Bytes
+			}
+		}
+		if databases > 0 {
+			r.opts.Logger.Warn("spool of an earlier boot had not been uploaded; a full snapshot replaces it",
+				"spool", filepath.Join(r.prefix, name), "spools", databases, "chunks", files, "bytes", bytes)
+		}
+		r.remove(base, name, "it is of an earlier boot")
+	}
+}
+
+// lastChange returns the time of the last change that a producer or consumer made below the
+// directory of a boot: each of them changes a directory.
+func lastChange(base fsx.FS, boot string) time.Time {
+	var last time.Time
+	see := func(name string) {
+		if info, err := base.Stat(name); err == nil && info.IsDir() && info.ModTime.After(last) {
+			last = info.ModTime
+		}
+	}
+	see(boot)
+	parents, _ := list(base, boot)
+	for _, parent := range parents {
+		see(boot + "/" + parent)
+		names, _ := list(base, boot+"/"+parent)
+		for _, name := range names {
+			for _, sub := range []string{"", "/" + stagedChunks, "/" + stagedMeta, "/" + stagedScratch} {
+				see(boot + "/" + parent + "/" + name + sub)
+			}
+		}
+	}
+	return last
+}

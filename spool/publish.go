@@ -1,0 +1,221 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"time"
+
+	"github.com/boule-db/boule/manifest"
+)
+
+// PublishReady makes what is staged the ready snapshot, unless there is one already. refs are
+// the chunks that the staged manifest called name references. After an error, as after false,
+// the ready snapshot is as it was, and PublishReady may be called again.
+func (p *Producer) PublishReady(name string, refs []manifest.Fingerprint) (published bool, err error) {
+	if err := validName(name); err != nil {
+		return false, fmt.Errorf("spool: publish ready: %w", err)
+	}
+	if p.dir == nil || p.broken {
+		return false, p.check("publish ready")
+	}
+	// Whatever is in ready, no directory can be renamed onto it.
+	switch some, err := nonEmpty(p.dir, readyDir); {
+	case err != nil:
+		return false, fmt.Errorf("spool: publish ready: %w", err)
+	case some:
+		return false, nil
+	}
+	tmp := stagedScratch + "/" + scratchName()
+	err = p.buildReady(tmp, name, refs)
+	if err == nil {
+		if err = p.dir.RenameDir(tmp, readyDir); err == nil {
+			return true, nil
+		}
+	}
+	if rerr := p.dir.RemoveAll(tmp); rerr != nil {
+		err = errors.Join(err, rerr)
+	} else if errors.Is(err, fs.ErrExist) {
+		return false, nil // another producer was faster
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		// Another producer may have cleaned the scratch directory away, which is no harm, or
+		// the whole spool may be gone.
+		return false, p.check("publish ready")
+	}
+	return false, fmt.Errorf("spool: publish ready: %w", err)
+}
+
+// buildReady links the snapshot into a directory of its own. A chunk that is not in the staging
+// area any more was uploaded; a missing manifest means that the spool is being removed.
+//
+// Only the manifest that refs belongs to goes in: a manifest must not be in ready without those
+// of its chunks that are not in the store yet.
+func (p *Producer) buildReady(tmp, name string, refs []manifest.Fingerprint) error {
+	staged, err := p.dir.ReadDir(stagedChunks)
+	if err != nil {
+		return err
+	}
+	sub := tmp + "/" + p.root.unique()
+	for _, dir := range []string{tmp, sub, sub + "/" + chunksDir, sub + "/" + metaDir} {
+		if err := p.dir.Mkdir(dir, p.root.perm); err != nil {
+			return err
+		}
+	}
+	for _, chunk := range only(staged, refs) {
+		err := p.dir.Link(stagedChunks+"/"+chunk, sub+"/"+chunksDir+"/"+chunk)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	// If tmp was removed meanwhile, this fails too: nothing incomplete is ever published.
+	return p.dir.Link(stagedMeta+"/"+name, sub+"/"+metaDir+"/"+name)
+}
+
+// only returns those of the chunk names whose chunks are in refs, in time proportional to both.
+func only(names []string, refs []manifest.Fingerprint) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	staged := make(map[manifest.Fingerprint]string, len(names))
+	for _, name := range names {
+		if f, err := manifest.ParseChunkName(name); err == nil {
+			staged[f] = name
+		}
+	}
+	var found []string
+	for _, f := range refs {
+		if len(staged) == 0 {
+			break
+		}
+		if name, ok := staged[f]; ok {
+			found = append(found, name)
+			delete(staged, f)
+		}
+	}
+	return found
+}
+
+// CollectGarbage removes staged chunks that are not needed any more: all of them if the snapshot
+// was published, since ready has them; otherwise, from time to time, those that are not in refs.
+// refs are all chunks that the staged manifest, or one about to replace it, references; copied is
+// the number of chunks that the snapshot processed. Chunks that other manifests in this spool
+// reference stay. CollectGarbage may be called again after an error.
+func (p *Producer) CollectGarbage(published bool, refs []manifest.Fingerprint, copied int) error {
+	if p.dir == nil || p.broken {
+		return p.check("collect garbage")
+	}
+	p.pending += copied + 1
+	if !published && copied < rand.IntN(len(refs)/4+1) && p.pending/2 < len(refs) {
+		return nil
+	}
+	if err := p.collect(published, refs); err != nil {
+		return fmt.Errorf("spool: collect garbage: %w", err)
+	}
+	p.pending = 0
+	return nil
+}
+
+func (p *Producer) collect(published bool, refs []manifest.Fingerprint) error {
+	names, err := p.dir.ReadDir(stagedChunks)
+	if err != nil || len(names) == 0 {
+		return missingIsFine(err)
+	}
+	keep := map[manifest.Fingerprint]bool{}
+	if !published {
+		for _, f := range refs {
+			keep[f] = true
+		}
+	}
+	manifests, err := p.dir.ReadDir(stagedMeta)
+	if err != nil {
+		return missingIsFine(err)
+	}
+	if len(manifests) > 1 { // of the same file under another host name
+		for _, name := range manifests {
+			m, err := p.staged(name)
+			if err != nil {
+				return err
+			}
+			// The one published last is among them, at the price of some links.
+			for _, f := range m {
+				keep[f] = true
+			}
+		}
+	}
+	var first error
+	for _, name := range names {
+		if f, err := manifest.ParseChunkName(name); err == nil && keep[f] {
+			continue
+		}
+		if err := missingIsFine(p.dir.Remove(stagedChunks + "/" + name)); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// staged returns what a staged manifest references; nothing if it cannot be read by anybody.
+func (p *Producer) staged(name string) ([]manifest.Fingerprint, error) {
+	data, err := p.dir.ReadFile(stagedMeta + "/" + name)
+	if err != nil {
+		return nil, missingIsFine(err)
+	}
+	m, err := manifest.Decode(data)
+	if err != nil {
+		return nil, nil
+	}
+	return m.Chunks, nil
+}
+
+// Backlog returns the number of files in the staging area for chunks.
+func (p *Producer) Backlog() (int, error) {
+	if p.dir == nil {
+		return 0, nil
+	}
+	names, err := p.dir.ReadDir(stagedChunks)
+	if err != nil {
+		return 0, fmt.Errorf("spool: count chunks: %w", missingIsFine(err))
+	}
+	return len(names), nil
+}
+
+// CleanScratch removes what interrupted producers left: files of some age, and directories of
+// any, since whoever is still building one loses no more than that attempt.
+func (p *Producer) CleanScratch() error {
+	if p.dir == nil || p.broken {
+		return p.check("clean scratch")
+	}
+	names, err := p.dir.ReadDir(stagedScratch)
+	if err != nil {
+		return p.lost("clean scratch", err)
+	}
+	var first error
+	for _, name := range names {
+		if err := missingIsFine(p.cleanOne(stagedScratch + "/" + name)); err != nil && first == nil {
+			first = fmt.Errorf("spool: clean scratch: %w", err)
+		}
+	}
+	return first
+}
+
+func (p *Producer) cleanOne(name string) error {
+	info, err := p.dir.Stat(name)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		// A time in the future says nothing about the age.
+		if age := time.Since(info.ChangeTime); age >= 0 && age < p.root.opts.ScratchAge {
+			return nil
+		}
+		return p.dir.Remove(name)
+	}
+	// Renamed first, so that nobody can publish it half removed.
+	gone := stagedScratch + "/" + scratchName()
+	if err := p.dir.RenameDir(name, gone); err != nil {
+		return err
+	}
+	return p.dir.RemoveAll(gone)
+}
