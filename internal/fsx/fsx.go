@@ -41,6 +41,10 @@ type FS interface {
 	Link(oldname, newname string) error
 	// Rename renames a file, replacing a file that has the new name.
 	Rename(oldname, newname string) error
+	// RenameNew renames a file like Rename, but never clobbers: fs.ErrExist. It
+	// fails with errors.ErrUnsupported where system or filesystem cannot do that
+	// in one step.
+	RenameNew(oldname, newname string) error
 	// RenameDir renames a directory as rename(2) does: newname must be absent or
 	// an empty directory, otherwise it fails with fs.ErrExist.
 	RenameDir(oldname, newname string) error
@@ -55,6 +59,9 @@ type FS interface {
 	// without waiting; Close releases it. It fails with ErrLocked if the lock is
 	// held, by this process or another.
 	TryLock(name string) (io.Closer, error)
+	// SyncDir makes the names in a directory durable. Where directories cannot be
+	// synced it does nothing.
+	SyncDir(name string) error
 	// Sub returns the FS of a directory below. It stays usable after its parent
 	// is closed, and after the directory is renamed.
 	Sub(name string) (FS, error)

@@ -2,49 +2,76 @@ package fsx
 
 import (
 	"errors"
-	"io"
+	"fmt"
 	"io/fs"
-	"os"
 )
 
-// OS returns the FS of a directory of the operating system.
-func OS(dir string) (FS, error) { return nil, errors.ErrUnsupported }
+// published is the mode of what Publish makes: complete, so nobody's to change.
+const published fs.FileMode = 0o444
 
-// Publish makes data appear under name, whole and read-only, by way of a file
-// called scratch on the same filesystem. With clobber it replaces what has the
-// name; without, an existing file is left alone and counts as success.
+// Publish makes data appear in fsys under name, whole and read-only, by way of a
+// file called scratch on the same filesystem. With clobber it replaces what has
+// the name; without, an existing file is left alone and counts as success.
 //
 // Nothing is synced: Publish is for trees that are ignored after a reboot. After
 // an error name is as it was, scratch is gone if it could be removed, and
 // Publish may be called again with a new scratch name.
-func Publish(fs FS, scratch, name string, data []byte, clobber bool) error {
-	return errors.ErrUnsupported
+func Publish(fsys FS, scratch, name string, data []byte, clobber bool) error {
+	if !clobber {
+		_, err := PublishNew(fsys, scratch, name, data)
+		return err
+	}
+	if err := writeScratch(fsys, scratch, data); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if err := fsys.Rename(scratch, name); err != nil {
+		return fmt.Errorf("publish: %w", errors.Join(err, cleanup(fsys, scratch)))
+	}
+	return nil
 }
 
-// PublishNew is Publish without clobber that says whether name existed.
-func PublishNew(fs FS, scratch, name string, data []byte) (existed bool, err error) {
-	return false, errors.ErrUnsupported
+// PublishNew is [Publish] without clobber that says whether name existed.
+func PublishNew(fsys FS, scratch, name string, data []byte) (existed bool, err error) {
+	if err := writeScratch(fsys, scratch, data); err != nil {
+		return false, fmt.Errorf("publish: %w", err)
+	}
+	err = fsys.Link(scratch, name)
+	existed = errors.Is(err, fs.ErrExist)
+	if existed {
+		err = nil
+	}
+	rerr := cleanup(fsys, scratch)
+	if err != nil {
+		return false, fmt.Errorf("publish: %w", errors.Join(err, rerr))
+	}
+	// The file is published. What could not be removed of the scratch file is for
+	// the next cleaning of scratch files.
+	return existed, nil
 }
 
-// Replace makes a file of what write writes, durably: through a temporary file
-// beside path, synced and renamed over it. After an error path has its old
-// content, unless the error came from the very last step, syncing the
-// directory, and no temporary file is left. Replace may be called again.
-func Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	return errors.ErrUnsupported
+// writeScratch makes a file of data, or nothing.
+func writeScratch(fsys FS, scratch string, data []byte) error {
+	f, err := fsys.Create(scratch, published)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(published) // whatever the umask
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return errors.Join(err, cleanup(fsys, scratch))
+	}
+	return nil
 }
 
-// A TempFile is a file on its way to a path.
-type TempFile struct {
-	File *os.File
+// cleanup removes a file, if it is there.
+func cleanup(fsys FS, name string) error {
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
-
-// CreateTemp creates a temporary file, with permissions 0644 &^ umask, beside path.
-func CreateTemp(path string) (*TempFile, error) { return nil, errors.ErrUnsupported }
-
-// Commit syncs the file, gives it its path and syncs the directory. Without
-// overwrite it fails with fs.ErrExist if the path exists, and nothing changes.
-func (t *TempFile) Commit(overwrite bool) error { return errors.ErrUnsupported }
-
-// Abort removes the file. After Commit it does nothing.
-func (t *TempFile) Abort() {}

@@ -1,0 +1,82 @@
+package fsx_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/boule-db/boule/internal/fsx"
+)
+
+func open(t testing.TB, dir string) fsx.FS {
+	t.Helper()
+	fsys, err := fsx.OS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fsys.Close() })
+	return fsys
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func put(t testing.TB, path, content string) {
+	t.Helper()
+	check(t, os.MkdirAll(filepath.Dir(path), 0o777))
+	check(t, os.WriteFile(path, []byte(content), 0o644))
+}
+
+// tree returns what is below dir: files with their content, directories with a slash.
+func tree(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	check(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		name := strings.TrimPrefix(filepath.ToSlash(path), filepath.ToSlash(dir)+"/")
+		if d.IsDir() {
+			all[name+"/"] = ""
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		all[name] = string(b)
+		return err
+	}))
+	return all
+}
+
+func wantTree(t testing.TB, dir string, want map[string]string) {
+	t.Helper()
+	if diff := cmp.Diff(want, tree(t, dir)); diff != "" {
+		t.Errorf("tree (-want +got):\n%s", diff)
+	}
+}
+
+func wantIs(t testing.TB, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%s: got %v, want %v", what, err, target)
+	}
+}
+
+func create(t testing.TB, fsys fsx.FS, name, content string) {
+	t.Helper()
+	f, err := fsys.Create(name, 0o644)
+	check(t, err)
+	_, err = io.WriteString(f, content)
+	check(t, err)
+	check(t, f.Sync())
+	check(t, f.Close())
+}
