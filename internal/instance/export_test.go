@@ -1,0 +1,9 @@
+package instance
+
+var (
+	BootTime      = bootTime
+	StartTick     = startTick
+	FirstLine     = firstLine
+	CleanHostname = cleanHostname
+	FormatProcess = formatProcess
+)
