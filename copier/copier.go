@@ -1,34 +1,204 @@
 package copier
 
 import (
-	"context"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/boule-db/boule/spool"
 )
 
-// A Copier uploads the snapshots of all spools of a process. It is safe for concurrent use.
+// A Copier uploads the snapshots of all spools of a process. It is safe for concurrent use. It
+// has no goroutine while there is nothing to do.
 type Copier struct {
-	opts Options
+	opts   Options
+	recent *memory
+	counts counters
+
+	byKey   sync.Map    // spool.Key to *entry, for Notify; written under mu
+	closing atomic.Bool // passes in the background stop where they can go on later
+
+	mu         sync.Mutex // guards what follows, and the marked fields of entry and remote
+	closed     bool
+	order      []*entry // every entry, in the order of rescans
+	nextLook   int      // index into order
+	lookAt     time.Time
+	due        dueHeap
+	waiting    []*remote // those with entries that wait for a place, next first
+	remotes    map[string]*remote
+	running    int // passes in the background
+	probing    int // those of them at remotes that are not known to be well
+	active     map[*activity]struct{}
+	timer      *time.Timer
+	generation uint64        // last one given out
+	drained    chan struct{} // closed when closed and nothing is active
+	finished   chan struct{} // closed when Close is done, which sets closeErr
+	closeErr   error
 }
 
 // New returns a Copier. opts.Open is required.
-func New(opts *Options) *Copier { return &Copier{opts: opts.withDefaults()} }
+func New(opts *Options) *Copier {
+	o := opts.withDefaults()
+	return &Copier{
+		opts:     o,
+		recent:   newMemory(o.Remember, o.RememberFor),
+		remotes:  make(map[string]*remote),
+		active:   make(map[*activity]struct{}),
+		drained:  make(chan struct{}),
+		finished: make(chan struct{}),
+	}
+}
+
+// An entry is one spool in the copier's care.
+type entry struct {
+	key    spool.Key
+	src    source
+	remote *remote
+	counts counters
+
+	noted    atomic.Bool   // a snapshot was staged since the last pass began; then state is not idle
+	flushers atomic.Int32  // flushes that wait for their turn: a pass in the background gives way
+	turn     chan struct{} // holds a token while a pass is under way
+
+	// Guarded by turn.
+	checked    map[string]uint64 // manifest name to the generation of the remote in which it was seen there
+	doubt      bool              // the store lacks something: look before saying it is complete
+	rejected   map[string]int    // chunk to the number of passes in which the store refused it
+	allowedAt  time.Time         // earliest next manifest upload
+	superseded time.Time         // when a snapshot was last demanded because of that
+
+	// Guarded by Copier.mu.
+	refs        int
+	gone        bool // forgotten; whoever still has it looks the key up again
+	state       state
+	dueAt       time.Time
+	index       int // in the heap
+	notBefore   time.Time
+	retryAt     time.Time // not before, because of failures
+	remoteFault bool      // the last failure was the remote's
+	status      Status
+	complaint   string // the failure logged last
+}
+
+type state uint8
+
+const (
+	idle    state = iota
+	queued        // in the heap, until due
+	waiting       // due, for a place
+	running       // in the background
+	parked        // due, but a flush has the turn; it queues the entry again
+)
 
 // Add takes a spool into the copier's care until as many calls of [Copier.Remove], and looks
-// for work in it at once. It waits for nothing.
-func (c *Copier) Add(root *spool.Root, key spool.Key) {}
+// for work in it at once. It waits for nothing. All roots given to one Copier must be of one
+// directory.
+func (c *Copier) Add(root *spool.Root, key spool.Key) {
+	c.add(rootSource{root, key}, key)
+}
+
+func (c *Copier) add(src source, key spool.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	e := c.enter(src, key)
+	if e.state == idle {
+		c.enqueue(e, e.earliest(time.Now()))
+		c.dispatch()
+	}
+}
+
+// enter returns the entry of the key, with one more reference. Callers hold mu.
+func (c *Copier) enter(src source, key spool.Key) *entry {
+	if v, ok := c.byKey.Load(key); ok {
+		e := v.(*entry)
+		e.refs++
+		return e
+	}
+	r := c.remotes[key.Target]
+	if r == nil {
+		r = newRemote(key.Target)
+		c.renew(r)
+		c.remotes[key.Target] = r
+	}
+	r.entries++
+	e := &entry{
+		key: key, src: src, remote: r, refs: 1,
+		turn:     make(chan struct{}, 1),
+		checked:  make(map[string]uint64),
+		rejected: make(map[string]int),
+	}
+	if len(c.order) == 0 {
+		c.lookAt = time.Now().Add(jitter(c.opts.Rescan))
+	}
+	c.order = append(c.order, e)
+	c.byKey.Store(key, e)
+	return e
+}
 
 // Remove undoes one Add. What the spool still holds is uploaded nevertheless.
-func (c *Copier) Remove(key spool.Key) {}
+func (c *Copier) Remove(key spool.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v, ok := c.byKey.Load(key); ok {
+		c.leave(v.(*entry))
+	}
+}
+
+// leave takes one reference. Callers hold mu.
+func (c *Copier) leave(e *entry) {
+	e.refs = max(e.refs-1, 0)
+	c.dropIdle(e)
+}
+
+// dropIdle forgets the entry if nobody needs it any more. Callers hold mu.
+func (c *Copier) dropIdle(e *entry) {
+	if e.refs > 0 || e.state != idle || e.gone || c.closed {
+		return
+	}
+	e.gone = true
+	for i, other := range c.order {
+		if other == e {
+			c.order = append(c.order[:i], c.order[i+1:]...)
+			if i < c.nextLook {
+				c.nextLook--
+			}
+			break
+		}
+	}
+	c.byKey.Delete(e.key)
+	e.remote.entries--
+	if e.remote.entries == 0 {
+		delete(c.remotes, e.key.Target)
+		e.remote.drop(e.remote.current())
+	}
+}
 
 // Notify says that a snapshot was staged. It is meant for the commit path: it waits for nothing,
-// and wakes nobody when a pass is already due.
-func (c *Copier) Notify(key spool.Key) {}
-
-// Flush uploads what is staged and returns nil only after the store acknowledged a snapshot at
-// least as new as the one staged when Flush was called.
-func (c *Copier) Flush(ctx context.Context, root *spool.Root, key spool.Key) error { return nil }
-
-// Close uploads what is pending, within ctx, and ends the copier. The error joins one *Error
-// for each spool left behind.
-func (c *Copier) Close(ctx context.Context) error { return nil }
+// and wakes nobody when a pass is already due. The first after a pause starts a pass at once.
+func (c *Copier) Notify(key spool.Key) {
+	v, ok := c.byKey.Load(key)
+	if !ok {
+		return
+	}
+	e := v.(*entry)
+	if e.noted.Load() || e.noted.Swap(true) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.gone { // just now
+		if v, ok = c.byKey.Load(key); !ok {
+			return
+		}
+		e = v.(*entry)
+		e.noted.Store(true)
+	}
+	if c.closed {
+		return
+	}
+	c.enqueue(e, e.earliest(time.Now()))
+	c.dispatch()
+}

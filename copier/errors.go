@@ -3,7 +3,6 @@ package copier
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 var (
@@ -39,8 +38,3 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
-
-// laterError asks for another pass at a time; it is not a failure.
-type laterError struct{ at time.Time }
-
-func (laterError) Error() string { return "copier: to be continued" }

@@ -29,7 +29,7 @@ type Options struct {
 	Rescan         time.Duration // one spool is looked at for forgotten work this often; 5s
 	Workers        int           // concurrent passes; 8
 	ChunkUploads   int           // concurrent chunk uploads of one pass; 8
-	RequestTimeout time.Duration // bound of one store request; 30s
+	RequestTimeout time.Duration // bound of one call of a store, with what the store waits and retries; 3m
 	MinBackoff     time.Duration // first pause after a failed pass; 1s
 	MaxBackoff     time.Duration // longest pause after failed passes; 60s
 	Remember       int           // chunks remembered as recently uploaded; 65536
@@ -65,7 +65,7 @@ func (o *Options) withDefaults() Options {
 	}
 	def(&opts.Spacing, 1100*time.Millisecond)
 	def(&opts.Rescan, 5*time.Second)
-	def(&opts.RequestTimeout, 30*time.Second)
+	def(&opts.RequestTimeout, 3*time.Minute)
 	def(&opts.MinBackoff, time.Second)
 	def(&opts.MaxBackoff, time.Minute)
 	def(&opts.RememberFor, time.Hour)

@@ -1,0 +1,220 @@
+package copier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store"
+	"github.com/boule-db/boule/store/budget"
+)
+
+// localTries is how often a flush tries when the spool, not the target, fails.
+const localTries = 4
+
+// Flush uploads what is staged and returns nil only after the store acknowledged a snapshot at
+// least as new as the one staged when Flush was called. It goes on trying until ctx ends or the
+// failure is one that trying does not help. It waits for no spacing and draws on the flush
+// budget. The spool need not have been added.
+//
+// The error is an *Error. ErrNothingStaged and ErrDesync ask the caller to take a snapshot and
+// flush again. After any error, what was not uploaded is still in the spool, and the copier goes
+// on trying in the background.
+func (c *Copier) Flush(ctx context.Context, root *spool.Root, key spool.Key) error {
+	return c.flush(ctx, rootSource{root, key}, key)
+}
+
+func (c *Copier) flush(ctx context.Context, src source, key spool.Key) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return c.failed("flush", key, Status{}, ErrClosed)
+	}
+	e := c.enter(src, key)
+	ctx, a := c.begin(ctx)
+	c.mu.Unlock()
+
+	err := c.flushEntry(budget.WithFlush(ctx), e)
+
+	c.mu.Lock()
+	st := e.status
+	c.leave(e)
+	c.end(a)
+	c.mu.Unlock()
+	if err != nil {
+		return c.failed("flush", key, st, err)
+	}
+	return nil
+}
+
+// failed names the database and the target that an error is about.
+func (c *Copier) failed(op string, key spool.Key, st Status, err error) error {
+	if st.Path == "" {
+		st.Path = key.Mangled
+		if path, ok := spool.Unmangle(key.Mangled); ok {
+			st.Path = path
+		}
+	}
+	if st.Target == "" {
+		st.Target = key.Target
+	}
+	return &Error{Op: op, Path: st.Path, Target: st.Target, Err: err}
+}
+
+// take takes the turn of the entry; a pass in the background gives way.
+func (c *Copier) take(ctx context.Context, e *entry) error {
+	e.flushers.Add(1)
+	defer e.flushers.Add(-1)
+	select {
+	case e.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another pass: %w", context.Cause(ctx))
+	}
+}
+
+// give gives the turn back, and plans what was put off meanwhile.
+func (c *Copier) give(e *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	<-e.turn
+	if c.closed {
+		return
+	}
+	if e.state == parked {
+		e.state = idle
+	}
+	if e.noted.Load() || e.status.LastError != nil {
+		c.enqueue(e, e.earliest(time.Now()))
+	}
+	c.dispatch()
+}
+
+// flushing takes note of the outcome of a pass of a flush.
+func (c *Copier) flushing(e *entry, out outcome) outcome {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.notBefore = out.allowedAt
+	c.note(e, out, time.Now())
+	return out
+}
+
+func (c *Copier) flushEntry(ctx context.Context, e *entry) error {
+	if err := c.take(ctx, e); err != nil {
+		return err
+	}
+	defer c.give(e)
+
+	var goal candidate
+	out := c.with(e, true, func(p *pass) (err error) {
+		goal, err = p.goal()
+		return err
+	})
+	if out.err != nil {
+		return out.err
+	}
+	acked := false
+	pause := 50 * time.Millisecond
+	for try := 1; ; try++ {
+		out := c.flushing(e, c.run(ctx, e, true))
+		acked = acked || out.acked
+		err := out.err
+		if err == nil && goal.m == nil {
+			return ErrNothingStaged
+		}
+		if err == nil {
+			done := false
+			err = c.flushing(e, c.with(e, true, func(p *pass) (err error) {
+				done, err = p.reached(ctx, goal, acked)
+				return err
+			})).err
+			if done {
+				return nil
+			}
+		}
+		if final(err, try) {
+			return err
+		}
+		wait := time.NewTimer(pause + rand.N(pause))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return lastWords(ctx, err)
+		}
+		pause = min(2*pause, 5*time.Second)
+	}
+}
+
+// final reports whether trying again is pointless after err, which may be nil: then somebody
+// else is at work in the spool.
+func final(err error, try int) bool {
+	for _, f := range []error{ErrDesync, ErrSuperseded, ErrPanic} {
+		if errors.Is(err, f) {
+			return true
+		}
+	}
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var fault *remoteError
+	return store.IsPermanent(err) || !errors.As(err, &fault) && try >= localTries
+}
+
+// goal returns what is to be flushed: the staged manifest, if there is any.
+func (p *pass) goal() (candidate, error) {
+	staged, closeAll, err := p.openStaged()
+	if err != nil || staged.m == nil {
+		return candidate{}, err
+	}
+	closeAll()
+	return staged, nil
+}
+
+// reached reports whether the store holds the goal or something newer. If it did not say so
+// just now, it is asked.
+func (p *pass) reached(ctx context.Context, goal candidate, acked bool) (bool, error) {
+	tap, err := p.readTap(goal.name)
+	if err != nil || tap.data == nil || tap.sequence < goal.m.Sequence {
+		return false, err
+	}
+	// What was uploaded from here was staged here. If it was, something newer may be staged by
+	// now, nothing older.
+	staged, err := p.goal()
+	if err != nil {
+		return false, err
+	}
+	if staged.m != nil && staged.name == goal.name && staged.m.Sequence < tap.sequence {
+		err := fmt.Errorf("%w: sequence %d is staged, %d uploaded", ErrSuperseded, staged.m.Sequence, tap.sequence)
+		_ = p.demandSnapshot(err)
+		return false, err
+	}
+	if !acked {
+		cl, err := p.stores(ctx)
+		if err != nil {
+			return false, err
+		}
+		there, err := p.head(ctx, cl.Manifests, goal.name)
+		if err != nil {
+			return false, fmt.Errorf("look for manifest: %w", err)
+		}
+		if !there {
+			return false, p.lost(goal.name, fmt.Errorf("manifest %s is gone from %s", goal.name, cl.Manifests))
+		}
+		p.out.success = time.Now()
+	}
+	p.current(goal.m)
+	return true, nil
+}
+
+// lastWords makes the error of an ended flush of why it ended and the last failure.
+func lastWords(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || errors.Is(err, cause) {
+		return firstErr(err, cause)
+	}
+	return fmt.Errorf("%w: %w", cause, err)
+}

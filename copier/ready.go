@@ -1,0 +1,129 @@
+package copier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/boule-db/boule/manifest"
+)
+
+// ready drains the ready snapshot. A snapshot left in consuming is continued; that there is a
+// new one in consuming says that the one before was uploaded as a whole.
+func (p *pass) ready(ctx context.Context) error {
+	b, err := p.cons.TakeReady()
+	if err != nil {
+		return fmt.Errorf("take ready: %w", err)
+	}
+	if b == nil {
+		return nil
+	}
+	defer b.Close()
+	names, err := b.Chunks()
+	if err != nil {
+		return fmt.Errorf("list ready chunks: %w", err)
+	}
+	up := uploader{p: p, read: b.ReadChunk, remove: b.RemoveChunk}
+	if err := up.upload(ctx, names); err != nil {
+		return fmt.Errorf("upload ready chunks: %w", err)
+	}
+	if done, err := p.setAside(b, &up); done || err != nil {
+		return err
+	}
+	if err := b.ChunksDone(); err != nil {
+		return fmt.Errorf("finish ready chunks: %w", err)
+	}
+	names, err = b.Manifests()
+	if err != nil {
+		return fmt.Errorf("list ready manifests: %w", err)
+	}
+	if len(names) > 0 {
+		if !p.spaced() {
+			return nil
+		}
+		err = p.readyManifests(ctx, b, names)
+		if err != nil && !errors.Is(err, ErrDesync) {
+			return err
+		}
+	}
+	return errors.Join(err, finish(b))
+}
+
+// readyManifests uploads the newest manifest of a batch whose chunks are all uploaded, and
+// removes all. After ErrDesync they are removed as well: some of their chunks are missing, and
+// a full snapshot will say what they say.
+func (p *pass) readyManifests(ctx context.Context, b batch, names []string) error {
+	var newest candidate
+	var bad error
+	for _, name := range names {
+		data, err := b.ReadManifest(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another copier uploaded it
+		}
+		if err != nil {
+			return fmt.Errorf("read ready manifest: %w", err)
+		}
+		m, err := manifest.Decode(data)
+		if err != nil {
+			bad = p.demandSnapshot(fmt.Errorf("ready manifest %s: %w", name, err))
+			continue
+		}
+		if newest.m == nil || m.Sequence > newest.m.Sequence {
+			newest = candidate{name: name, data: data, m: m}
+		}
+	}
+	if newest.m != nil {
+		err := p.publish(ctx, newest, nil)
+		switch {
+		case err == nil, errors.Is(err, ErrSuperseded): // then it is a leftover
+		case errors.Is(err, ErrDesync):
+			bad = errors.Join(bad, err)
+		default:
+			return err
+		}
+	}
+	return errors.Join(bad, removeManifests(b, names))
+}
+
+// publish uploads a manifest under the lock of the manifests, after it was verified if that is
+// needed. It does nothing if still, which may be nil, says under the lock that the manifest is
+// not wanted any more.
+func (p *pass) publish(ctx context.Context, m candidate, still func() (bool, error)) error {
+	doubt, err := p.inDoubt(m.name)
+	if err != nil {
+		return err
+	}
+	if doubt { // before taking the lock, because it may take long; again below, for nothing then
+		if err := p.verify(ctx, m); err != nil {
+			return err
+		}
+	}
+	unlock, err := p.cons.LockMeta(ctx)
+	if err != nil {
+		return fmt.Errorf("lock manifests: %w", err)
+	}
+	defer unlock()
+	if still != nil {
+		if ok, err := still(); err != nil || !ok {
+			return err
+		}
+	}
+	return p.manifest(ctx, m)
+}
+
+func removeManifests(b batch, names []string) error {
+	for _, name := range names {
+		if err := b.RemoveManifest(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove ready manifest: %w", err)
+		}
+	}
+	return nil
+}
+
+func finish(b batch) error {
+	if err := b.Finish(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("finish ready: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package copier
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/boule-db/boule/manifest"
+)
+
+// staging uploads what is staged, unless something older is on its way: ready and consuming
+// must be empty before and after. Contents move from staging to ready to consuming to the
+// store, so only when these were seen empty in that order, after the manifest was opened, are
+// all chunks of the manifest in the store.
+func (p *pass) staging(ctx context.Context) error {
+	busy, err := p.cons.Busy()
+	if err != nil {
+		return fmt.Errorf("look for ready: %w", err)
+	}
+	if busy {
+		p.lookAgain(time.Now().Add(revisit))
+		return nil
+	}
+	names, err := p.cons.StagedChunks()
+	if err != nil {
+		return fmt.Errorf("list staged chunks: %w", err)
+	}
+	if len(names) == 0 {
+		if pending, err := p.stagedPending(); err != nil || !pending {
+			return err
+		}
+	}
+	if !p.spaced() {
+		return nil
+	}
+	up := uploader{p: p, read: p.cons.ReadStagedChunk, remove: p.cons.RemoveStagedChunk, stop: p.cons.Busy}
+	if err := up.upload(ctx, names); err != nil {
+		return fmt.Errorf("upload staged chunks: %w", err)
+	}
+	if up.stopped {
+		p.lookAgain(time.Now().Add(revisit))
+		return nil
+	}
+	if len(up.corrupt) > 0 {
+		return p.dropCorrupt(&up)
+	}
+	if err := up.refusal(); err != nil {
+		return fmt.Errorf("upload staged chunks: %w", err)
+	}
+
+	newest, closeAll, err := p.openStaged()
+	if err != nil || newest.m == nil {
+		return err
+	}
+	defer closeAll()
+	quiescent, err := p.cons.Quiescent()
+	if err != nil {
+		return fmt.Errorf("look for changes: %w", err)
+	}
+	if !quiescent {
+		p.lookAgain(time.Now().Add(revisit))
+		return nil
+	}
+	return p.stagedManifest(ctx, newest)
+}
+
+// stagedManifest uploads a staged manifest of which all chunks are in the store, if it is still
+// the staged one.
+func (p *pass) stagedManifest(ctx context.Context, staged candidate) error {
+	unchanged := func() (bool, error) { return p.unchanged(staged) }
+	err := p.publish(ctx, staged, unchanged)
+	if errors.Is(err, ErrSuperseded) {
+		// Has another copier uploaded its successor just now? Else only a new snapshot helps,
+		// if anything.
+		if same, err := unchanged(); err != nil || !same {
+			return err
+		}
+		if now := time.Now(); p.flush || now.Sub(p.e.superseded) > demandSpacing {
+			p.e.superseded = now
+			_ = p.demandSnapshot(err)
+		}
+	}
+	return err
+}
+
+func (p *pass) unchanged(staged candidate) (bool, error) {
+	same, err := p.cons.Unchanged(staged.file)
+	if err != nil {
+		return false, fmt.Errorf("look for changes: %w", err)
+	}
+	if !same {
+		p.lookAgain(time.Now().Add(revisit))
+	}
+	return same, nil
+}
+
+// A candidate is a manifest that may be uploaded.
+type candidate struct {
+	name string
+	data []byte // as in the spool, not compressed
+	m    *manifest.Manifest
+	file stagedManifest // if it is a staged one
+}
+
+// openStaged returns the newest staged manifest, if there is any, held open until closeAll.
+// A manifest under another name is a leftover of another host name.
+func (p *pass) openStaged() (newest candidate, closeAll func(), err error) {
+	files, err := p.cons.StagedManifests()
+	if err != nil {
+		return candidate{}, nil, fmt.Errorf("open staged manifest: %w", err)
+	}
+	closeAll = func() {
+		for _, f := range files {
+			_ = f.file.Close() // read only
+		}
+	}
+	var bad error
+	for _, f := range files {
+		data, err := f.file.Bytes()
+		if err != nil {
+			closeAll()
+			return candidate{}, nil, fmt.Errorf("read staged manifest: %w", err)
+		}
+		m, err := manifest.Decode(data)
+		if err != nil {
+			bad = fmt.Errorf("staged manifest %s: %w", f.name, err)
+			continue
+		}
+		if newest.m == nil || m.Sequence > newest.m.Sequence {
+			newest = candidate{name: f.name, data: data, m: m, file: f}
+		}
+	}
+	if newest.m == nil {
+		closeAll()
+		if bad != nil {
+			return candidate{}, nil, p.demandSnapshot(bad)
+		}
+		return candidate{}, nil, nil
+	}
+	return newest, closeAll, nil
+}
+
+// stagedPending reports whether the staged manifest is another one than that in the store.
+func (p *pass) stagedPending() (bool, error) {
+	staged, closeAll, err := p.openStaged()
+	if err != nil || staged.m == nil {
+		return false, err
+	}
+	closeAll()
+	tap, err := p.readTap(staged.name)
+	if err != nil {
+		return false, err
+	}
+	if bytes.Equal(tap.data, staged.data) {
+		p.current(staged.m)
+		return false, nil
+	}
+	return true, nil
+}
+
+// A tapState is what is known of the manifest in the store.
+type tapState struct {
+	data     []byte // nil if not known
+	exists   bool
+	doubt    bool
+	sequence uint64
+}
+
+// readTap reads the tap of the manifest. One that is not a manifest is a doubt.
+func (p *pass) readTap(name string) (tapState, error) {
+	data, err := p.e.src.Tap(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return tapState{}, nil
+	}
+	if err != nil {
+		return tapState{}, fmt.Errorf("read tap: %w", err)
+	}
+	if m, err := manifest.Decode(data); err == nil {
+		return tapState{data: data, exists: true, sequence: m.Sequence}, nil
+	}
+	t := tapState{exists: true, doubt: true}
+	_, _ = fmt.Sscanf(string(data), doubtFormat, &t.sequence) // zero if it is not even that
+	return t, nil
+}
