@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -10,8 +11,8 @@ import (
 // Options configures [Init]. The zero value is usable; so is a nil *Options.
 type Options struct {
 	// CacheDir keeps compiled machine code between processes. It must belong to
-	// the user and be closed to others (0700), else it is not used. Empty means
-	// boule/wazero below [os.UserCacheDir]; [CacheOff] means none.
+	// the user and be closed to all others (0700), else it is not used. Empty
+	// means boule/wazero below [os.UserCacheDir]; [CacheOff] means none.
 	CacheDir string
 
 	// MemoryPages limits the memory of each connection, in pages of 64 KiB.
@@ -25,43 +26,78 @@ type Options struct {
 // CacheOff as [Options.CacheDir] does without a compilation cache.
 const CacheOff = "off"
 
-// Init makes SQLite ready to run, which takes a second when the machine code is
-// not in the cache. Only the first call counts, whatever the later ones ask for;
-// they wait for it and return its result. All faults of the cache are healed or
-// worked around; an error means that SQLite can't run in this process.
-func Init(opts *Options) error { return nil }
+func (o *Options) withDefaults() Options {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.MemoryPages <= 0 {
+		opts.MemoryPages = defaultMemoryPages
+	}
+	opts.MemoryPages = min(opts.MemoryPages, maxMemoryPages)
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return opts
+}
 
-// Warm calls [Init] in the background.
-func Warm(opts *Options) { go Init(opts) }
+// process is the one SQLite that a process can have: go-sqlite3 keeps it in
+// package variables and initialises it once.
+var process = struct {
+	once sync.Once
+	done chan struct{} // closed when the following are settled
+
+	err     error
+	details Details
+}{done: make(chan struct{})}
+
+// Init makes SQLite ready to run, which takes about half a second when the
+// machine code is not in the cache. Only the first call counts, whatever the
+// later ones ask for; they wait for it and return its result. All faults of the
+// cache are healed or worked around; an error means that SQLite can't run in
+// this process.
+//
+// Afterwards every way of opening a connection is quick, go-sqlite3's own too.
+func Init(opts *Options) error {
+	process.once.Do(func() {
+		defer close(process.done)
+		process.details, process.err = start(opts.withDefaults())
+	})
+	return process.err
+}
+
+// Warm calls [Init] in the background, for programs that have other things to
+// do before they need SQLite.
+func Warm(opts *Options) {
+	go func() { _ = Init(opts) }() // whoever needs SQLite gets the error from Init or Open
+}
 
 // Open opens a connection, like [sqlite3.OpenFlags], after calling [Init] with
 // default options where nobody has. Flags of zero mean OPEN_READWRITE,
-// OPEN_CREATE and OPEN_URI.
+// OPEN_CREATE and OPEN_URI. A context that is done before SQLite is ready does
+// not stop the initialisation, only the waiting.
+//
+// https://sqlite.org/c3ref/open.html
 func Open(ctx context.Context, filename string, flags sqlite3.OpenFlag) (*sqlite3.Conn, error) {
-	return nil, ctx.Err()
+	const usual = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE | sqlite3.OPEN_URI
+	select {
+	case <-process.done:
+	default:
+		Warm(nil)
+		select {
+		case <-process.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	if process.err != nil {
+		return nil, process.err
+	}
+	if flags == 0 || flags == usual {
+		return sqlite3.OpenContext(ctx, filename)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return sqlite3.OpenFlags(filename, flags)
 }
-
-// Details describe the engine of this process.
-type Details struct {
-	SQLite      string `json:"sqlite"`       // version of SQLite
-	SourceID    string `json:"source_id"`    // check-in of SQLite
-	WasmSHA256  string `json:"wasm_sha256"`  // of the binary, in hexadecimal
-	Foreign     bool   `json:"foreign"`      // another part of the program had chosen the binary or the configuration
-	Wazero      string `json:"wazero"`       // version of wazero
-	Engine      string `json:"engine"`       // "compiler" or "interpreter"
-	Cache       string `json:"cache"`        // what became of the cache: one of the Cache constants; empty before Init
-	CacheDir    string `json:"cache_dir"`    // empty when off
-	CacheReason string `json:"cache_reason"` // why it is off or was healed
-}
-
-// States of the compilation cache.
-const (
-	CacheHit     = "hit"    // the machine code came from the cache
-	CacheMiss    = "miss"   // it was compiled, and is in the cache now
-	CacheHealed  = "healed" // what was in the cache was unusable and is replaced
-	CacheOffline = "off"    // there is no usable cache
-)
-
-// Info returns what is known of the engine. It initialises nothing: before [Init]
-// the cache has no state yet.
-func Info() Details { return Details{} }
