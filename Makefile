@@ -43,7 +43,7 @@ servers: ## the store suite against real S3 servers on loopback (installs them)
 	bash .ci/servers/run-store-suite.sh
 
 bench: ## measured, as ratios within one run
-	$(GO) run ./cmd/boule-bench
+	$(GO) run ./conformance/bench
 
 demo:
 	$(GO) run ./cmd/boule demo

@@ -17,7 +17,6 @@ import (
 	"github.com/boule-db/boule/host"
 	"github.com/boule-db/boule/internal/instance"
 	"github.com/boule-db/boule/spool"
-	"github.com/boule-db/boule/store/budget"
 	"github.com/boule-db/boule/store/target"
 	"github.com/boule-db/boule/tracker"
 	"github.com/boule-db/boule/wasmvfs"
@@ -42,27 +41,18 @@ type engine struct {
 	added  map[spool.Key]struct{}
 	stop   context.CancelFunc // of the repairs
 	done   chan struct{}
+
+	followers followers
 }
 
 // engines is the process's only mutable state of this package: the counterpart
 // of the VFS registry of go-sqlite3, which is global as well.
 var engines = struct {
 	sync.Mutex
-	byKey   map[string]*engine
-	limiter *budget.Limiter
-	copier  *copier.Copier
-	users   int
+	byKey  map[string]*engine
+	copier *copier.Copier
+	users  int
 }{byKey: map[string]*engine{}}
-
-// limiter is the process's request budget: every attempt at every target.
-func limiter() *budget.Limiter {
-	engines.Lock()
-	defer engines.Unlock()
-	if engines.limiter == nil {
-		engines.limiter = budget.NewLimiter(nil)
-	}
-	return engines.limiter
-}
 
 // engineFor returns the engine of cfg, made on first use.
 func engineFor(cfg *Config) (*engine, error) {

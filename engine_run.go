@@ -34,7 +34,7 @@ func openTarget(ctx context.Context, spec json.RawMessage) (*copier.Stores, erro
 	if err := decodeStrict(spec, &t); err != nil {
 		return nil, fmt.Errorf("boule: target in spool: %w", err)
 	}
-	return target.Open(ctx, t, &target.OpenOptions{Limiter: limiter()})
+	return target.Open(ctx, t, &target.OpenOptions{Limiter: writeBudget(t)})
 }
 
 // desync passes on what the copier found missing in a store to all engines: the

@@ -1,7 +1,6 @@
 package boule
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -22,31 +21,30 @@ type Versions struct {
 	Engine         string `json:"engine"` // "compiler" or "interpreter"
 	WasmSHA256     string `json:"wasm_sha256"`
 	Cache          string `json:"wasm_cache"`
+	CacheReason    string `json:"wasm_cache_reason,omitempty"`
 	Go             string `json:"go"`
 	OS             string `json:"os"`
 	Arch           string `json:"arch"`
 }
 
 // Version starts SQLite and tells what runs.
-func Version(ctx context.Context, cfg *Config) (*Versions, error) {
+func Version(cfg *Config) (*Versions, error) {
 	if cfg == nil {
 		cfg = new(Config)
 	}
 	if err := host.Init(&host.Options{CacheDir: cfg.CacheDir, Logger: cfg.logger()}); err != nil {
 		return nil, fmt.Errorf("boule: start SQLite: %w", err)
 	}
-	info, err := host.Inspect(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("boule: start SQLite: %w", err)
-	}
+	info := host.Info()
 	return &Versions{
 		Boule:          ownVersion(),
-		SQLite:         info.SQLiteVersion,
-		SQLiteSourceID: info.SQLiteSourceID,
+		SQLite:         info.SQLite,
+		SQLiteSourceID: info.SourceID,
 		Wazero:         info.Wazero,
 		Engine:         info.Engine,
 		WasmSHA256:     info.WasmSHA256,
 		Cache:          info.Cache,
+		CacheReason:    info.CacheReason,
 		Go:             runtime.Version(),
 		OS:             runtime.GOOS,
 		Arch:           runtime.GOARCH,

@@ -14,8 +14,8 @@ func newVersion(a *app) *cobra.Command {
 		Use:   "version",
 		Short: "Print versions: Boule, SQLite, wazero, and how SQLite runs",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			v, err := boule.Version(cmd.Context(), a.cfg)
+		RunE: func(*cobra.Command, []string) error {
+			v, err := boule.Version(a.cfg)
 			if err != nil {
 				return err
 			}
@@ -29,7 +29,7 @@ func newVersion(a *app) *cobra.Command {
 			fmt.Fprintf(w, "wazero\t%s\n", v.Wazero)
 			fmt.Fprintf(w, "engine\t%s\n", v.Engine)
 			fmt.Fprintf(w, "wasm sha256\t%s\n", v.WasmSHA256)
-			fmt.Fprintf(w, "wasm cache\t%s\n", v.Cache)
+			fmt.Fprintf(w, "wasm cache\t%s %s\n", v.Cache, v.CacheReason)
 			fmt.Fprintf(w, "go\t%s %s/%s\n", v.Go, v.OS, v.Arch)
 			return w.Flush()
 		},

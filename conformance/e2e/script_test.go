@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// bin is the program under test, built once; wasmCache is shared by all its
+// processes, so that they do not compile SQLite again and again.
+var bin, wasmCache string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "boule-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	bin, wasmCache = filepath.Join(dir, "bin", "boule"), filepath.Join(dir, "wasm")
+	build := exec.Command("go", "build", "-o", bin, "github.com/boule-db/boule/cmd/boule")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build boule: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", filepath.Dir(bin)+string(os.PathListSeparator)+os.Getenv("PATH"))
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("XDG_STATE_HOME", "")
+			env.Setenv("BOULE_CACHE_DIR", wasmCache)
+			env.Setenv("BOULE_HOSTNAME", "script.example.com")
+			env.Setenv("BOULE_STORE", "")
+			env.Setenv("BOULE_CONFIG", "")
+			env.Setenv("BOULE_SPOOL", filepath.Join(env.WorkDir, "spool"))
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "sqlite3" {
+				_, err := exec.LookPath("sqlite3")
+				return err == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+	})
+}

@@ -1,0 +1,169 @@
+package boule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/boule-db/boule/replica"
+	"github.com/boule-db/boule/wasmvfs"
+)
+
+// A follower follows one replica for all connections of the process that read
+// it: there is one fetch at a time, however many ask.
+type follower struct {
+	e   *engine
+	uri string
+
+	mu       sync.Mutex // guards the following
+	users    int
+	newest   *snapshot
+	inFlight *fetch
+}
+
+// A fetch in flight; done is closed when the other fields are set.
+type fetch struct {
+	done chan struct{}
+	snap *snapshot
+	err  error
+}
+
+// A snapshot is one state that a follower has seen.
+type snapshot struct {
+	*replica.Snapshot
+	updated time.Time
+}
+
+// SourceTime implements [wasmvfs.Snapshot].
+func (s *snapshot) SourceTime() time.Time { return s.Manifest().SourceTime }
+
+// Updated implements [wasmvfs.Snapshot].
+func (s *snapshot) Updated() time.Time { return s.updated }
+
+// ReadAtContext implements [wasmvfs.Snapshot].
+func (s *snapshot) ReadAtContext(ctx context.Context, p []byte, off int64) (int, error) {
+	return s.ReadAt(ctx, p, off)
+}
+
+// followers are shared within an engine, by reference.
+type followers struct {
+	sync.Mutex
+	byURI map[string]*follower
+}
+
+// openSource is how the VFS boule_snapshot opens a replica.
+func (e *engine) openSource(ctx context.Context, uri string) (wasmvfs.SnapshotSource, error) {
+	e.followers.Lock()
+	f := e.followers.byURI[uri]
+	if f == nil {
+		f = &follower{e: e, uri: uri}
+		if e.followers.byURI == nil {
+			e.followers.byURI = map[string]*follower{}
+		}
+		e.followers.byURI[uri] = f
+	}
+	f.users++
+	e.followers.Unlock()
+	if _, err := f.Latest(ctx, wasmvfs.Fetch); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Close implements [wasmvfs.SnapshotSource].
+func (f *follower) Close() error {
+	f.e.followers.Lock()
+	defer f.e.followers.Unlock()
+	if f.users--; f.users == 0 {
+		delete(f.e.followers.byURI, f.uri)
+	}
+	return nil
+}
+
+// Latest implements [wasmvfs.SnapshotSource].
+func (f *follower) Latest(ctx context.Context, level wasmvfs.Level) (wasmvfs.Snapshot, error) {
+	f.mu.Lock()
+	if level == wasmvfs.Loaded && f.newest != nil {
+		defer f.mu.Unlock()
+		return f.newest, nil
+	}
+	running := f.inFlight
+	f.mu.Unlock()
+	if running != nil {
+		select {
+		case <-running.done:
+			if level != wasmvfs.Force {
+				return running.result()
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	own := f.start(ctx)
+	select {
+	case <-own.done:
+		return own.result()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Prefetch implements [wasmvfs.SnapshotSource].
+func (f *follower) Prefetch() { f.start(context.Background()) }
+
+// start begins a fetch, or joins the one in flight.
+func (f *follower) start(ctx context.Context) *fetch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.inFlight != nil {
+		return f.inFlight
+	}
+	in := &fetch{done: make(chan struct{})}
+	f.inFlight = in
+	go func() {
+		// Others may join: the one who asked first must not end it for them.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+		defer cancel()
+		in.snap, in.err = f.fetch(ctx)
+		f.mu.Lock()
+		f.inFlight = nil
+		f.mu.Unlock()
+		close(in.done)
+	}()
+	return in
+}
+
+func (in *fetch) result() (wasmvfs.Snapshot, error) {
+	if in.err != nil {
+		return nil, in.err
+	}
+	return in.snap, nil
+}
+
+// fetch gets the manifest, and makes a snapshot of it if it is newer.
+func (f *follower) fetch(ctx context.Context) (*snapshot, error) {
+	start := time.Now()
+	remote, err := f.e.fetchRef(ctx, f.uri)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if old := f.newest; old != nil {
+		was, is := old.Manifest(), remote.Manifest
+		if is.Sequence < was.Sequence || is.Sequence == was.Sequence && is.Contents() == was.Contents() {
+			// A new value, so that connections see when it was last looked for;
+			// the chunks are shared.
+			f.newest = &snapshot{old.Snapshot, start}
+			return f.newest, nil
+		}
+	}
+	snap, err := f.e.open(ctx, remote)
+	if err != nil {
+		return nil, fmt.Errorf("boule: open replica %s: %w", f.uri, err)
+	}
+	f.newest = &snapshot{snap, start}
+	return f.newest, nil
+}
