@@ -1,84 +1,111 @@
 package manifest
 
 import (
-	"errors"
 	"time"
+	"unicode/utf8"
+
+	"github.com/zeebo/xxh3"
 )
 
-// Sizes of the format.
+// Bounds of the fields of a manifest.
 const (
-	ChunkSize  = 64 << 10 // bytes per chunk; the last may be shorter
-	HeaderSize = 100      // bytes of a database that HeaderSum covers
-)
+	// MaxVersionID is the length of the longest version id.
+	MaxVersionID = 256
+	// MaxString is the length of the longest Generator and Writer.
+	MaxString = 1024
+	// MaxSequence is the greatest Sequence: half of what fits, so that counting
+	// on from a hostile value cannot overflow.
+	MaxSequence = 1<<63 - 1
+	// MaxManifest is the length of the longest encoded manifest, not compressed.
+	MaxManifest = MaxSize/ChunkSize*fingerprintSize + 1<<20
 
-// A Fingerprint is the XXH3-128 of some bytes.
-type Fingerprint struct{ Hi, Lo uint64 }
-
-// Sum returns the fingerprint of b.
-func Sum(b []byte) Fingerprint { return Fingerprint{} }
-
-// String returns the fingerprint as 32 hexadecimal digits.
-func (f Fingerprint) String() string { return "" }
-
-// ChunkName returns the name of the chunk in a spool or a store.
-func (f Fingerprint) ChunkName() string { return "" }
-
-// ParseChunkName is the inverse of ChunkName.
-func ParseChunkName(s string) (Fingerprint, error) { return Fingerprint{}, errors.New("todo") }
-
-// ZeroChunk is the fingerprint of ChunkSize zero bytes, never stored or fetched.
-var ZeroChunk Fingerprint
-
-// HeaderSum returns the fingerprint of the first HeaderSize bytes of header, or
-// of all of it if it is shorter.
-func HeaderSum(header []byte) Fingerprint { return Fingerprint{} }
-
-// Name returns the name of a database's manifest in a store.
-func Name(hostname, path string) string { return "" }
-
-// ParseName is the inverse of Name; it fails for shortened names.
-func ParseName(name string) (hostname, path string, ok bool) { return "", "", false }
-
-// Shorten returns s, or 240 bytes made from it if it has 230 bytes or more.
-func Shorten(s string) string { return s }
-
-// Errors of this package.
-var (
-	ErrCorrupt  = errors.New("manifest: corrupt")
-	ErrVersion  = errors.New("manifest: unknown format version")
-	ErrTooLarge = errors.New("manifest: database too large")
+	maxSeconds = 253402300799 // the end of the year 9999
 )
 
 // A Manifest describes one snapshot of a database.
 type Manifest struct {
-	Header     Fingerprint
-	VersionID  []byte
-	Sequence   uint64
-	Size       int64
+	// Header is the HeaderSum of the database.
+	Header Fingerprint
+	// VersionID is the tracker's id of the database at the time of the snapshot.
+	// An empty one matches nothing, not even another empty one.
+	VersionID []byte
+	// Sequence orders the snapshots of one database: a hybrid clock, the greater of
+	// the previous sequence plus one and the nanoseconds of the Unix time.
+	Sequence uint64
+	// Size is the length of the database in bytes.
+	Size int64
+	// SourceTime is when the database file last changed, in UTC. The zero time
+	// means unknown.
 	SourceTime time.Time
-	Generator  string
-	Writer     string
-	Chunks     []Fingerprint
-	First      []byte
+	// Generator is the program that took the snapshot, as "boule v0.1.0".
+	Generator string
+	// Writer is who took the snapshot, as "<hostname> <pid>"; for people to read.
+	Writer string
+	// Chunks are the fingerprints of the database's chunks, Count(Size) of them.
+	Chunks []Fingerprint
+	// First holds the bytes of the first chunk, which is in no store. It is empty
+	// if and only if the database is.
+	First []byte
 }
 
-// Validate checks every rule of the format.
-func (m *Manifest) Validate() error { return nil }
+// Validate checks every rule of the format. It fails with [ErrCorrupt], or
+// [ErrTooLarge] if only that is wrong with the size.
+func (m *Manifest) Validate() error {
+	switch {
+	case m.Size > MaxSize:
+		return ErrTooLarge
+	case m.Size < 0:
+		return corrupt("size %d is negative", m.Size)
+	case len(m.Chunks) != Count(m.Size):
+		return corrupt("%d fingerprints for %d bytes, which have %d chunks", len(m.Chunks), m.Size, Count(m.Size))
+	case len(m.First) != ChunkLen(m.Size, 0):
+		return corrupt("first chunk has %d bytes, not %d", len(m.First), ChunkLen(m.Size, 0))
+	case HeaderSum(m.First) != m.Header:
+		return corrupt("header differs from its fingerprint %v", m.Header)
+	case len(m.Chunks) > 0 && Sum(m.First) != m.Chunks[0]:
+		return corrupt("first chunk differs from its fingerprint %v", m.Chunks[0])
+	case m.Size%ChunkSize != 0 && m.Chunks[len(m.Chunks)-1] == ZeroChunk:
+		return corrupt("last chunk is short, but has the fingerprint of a whole one")
+	case m.Sequence > MaxSequence:
+		return corrupt("sequence %d is out of range", m.Sequence)
+	case len(m.VersionID) > MaxVersionID:
+		return corrupt("version id has %d bytes", len(m.VersionID))
+	}
+	if err := checkString("generator", m.Generator); err != nil {
+		return err
+	}
+	if err := checkString("writer", m.Writer); err != nil {
+		return err
+	}
+	if s := m.SourceTime.Unix(); !m.SourceTime.IsZero() && (s < 0 || s > maxSeconds) {
+		return corrupt("source time %d seconds is out of range", s)
+	}
+	return nil
+}
 
-// Contents returns the fingerprint of the list of fingerprints.
-func (m *Manifest) Contents() Fingerprint { return Fingerprint{} }
+func checkString(what, s string) error {
+	switch {
+	case len(s) > MaxString:
+		return corrupt("%s has %d bytes", what, len(s))
+	case !utf8.ValidString(s):
+		return corrupt("%s is not UTF-8", what)
+	}
+	return nil
+}
 
-// Encode returns the manifest's bytes.
-func Encode(m *Manifest) ([]byte, error) { return nil, errors.New("todo") }
-
-// Decode parses and validates a manifest, compressed or not.
-func Decode(b []byte) (*Manifest, error) { return nil, errors.New("todo") }
-
-// Compress returns b as a zstd frame.
-func Compress(b []byte) []byte { return nil }
-
-// DecompressChunk returns the chunk want that b is the compressed form of.
-func DecompressChunk(b []byte, want Fingerprint) ([]byte, error) { return nil, errors.New("todo") }
-
-// DecompressManifest returns the encoded manifest that b is the compressed form of.
-func DecompressManifest(b []byte) ([]byte, error) { return nil, errors.New("todo") }
+// Contents returns the fingerprint of the list of fingerprints, which stands for
+// the whole content of the database.
+func (m *Manifest) Contents() Fingerprint {
+	const batch = 256
+	var h xxh3.Hasher
+	buf := make([]byte, 0, batch*fingerprintSize)
+	for i, f := range m.Chunks {
+		buf = f.append(buf)
+		if len(buf) == cap(buf) || i == len(m.Chunks)-1 {
+			h.Write(buf)
+			buf = buf[:0]
+		}
+	}
+	sum := h.Sum128()
+	return Fingerprint{Hi: sum.Hi, Lo: sum.Lo}
+}

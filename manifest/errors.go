@@ -1,0 +1,21 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of this package.
+var (
+	// ErrCorrupt reports bytes that no writer of this format makes, or a
+	// Manifest value that breaks a rule of the format.
+	ErrCorrupt = errors.New("manifest: corrupt")
+	// ErrVersion reports a manifest of a newer major version than this program knows.
+	ErrVersion = errors.New("manifest: unknown format version")
+	// ErrTooLarge reports a database of more than MaxSize bytes.
+	ErrTooLarge = errors.New("manifest: database too large")
+)
+
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrCorrupt, fmt.Errorf(format, args...))
+}
