@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,9 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-
-	"github.com/boule-db/boule/store"
-	"github.com/boule-db/boule/store/mem"
 )
 
 // Config says which bucket to use, and how.
@@ -95,11 +91,3 @@ func Resolve(region, endpoint string) (string, string) {
 	}
 	return region, "https://" + region
 }
-
-// A Store is a bucket.
-type Store struct{ *mem.Store }
-
-var _ store.Store = (*Store)(nil)
-
-// Open returns the store in a bucket. It sends no request.
-func Open(ctx context.Context, c Config) (*Store, error) { return &Store{mem.New()}, nil }
