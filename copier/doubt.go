@@ -59,8 +59,9 @@ func (p *pass) inDoubt(name string) (bool, error) {
 	return p.e.doubt || tap.doubt, err
 }
 
-// verify looks whether all chunks of the manifest are in the store. What this process uploaded
-// since the doubt arose is there; each other chunk costs a request.
+// verify looks whether all chunks of the manifest are in the store, and returns a *missingError
+// if not. What this process uploaded since the doubt arose is there; each other chunk costs a
+// request.
 func (p *pass) verify(ctx context.Context, m candidate) error {
 	if !p.e.doubt {
 		// Another copier has found it out; what this one remembers may be gone.
@@ -99,11 +100,7 @@ func (p *pass) verify(ctx context.Context, m candidate) error {
 			})
 		})
 	}
-	err = firstErr(g.Wait(), err, ctx.Err())
-	if missing := (*missingError)(nil); errors.As(err, &missing) {
-		return p.lost(m.name, missing)
-	}
-	return err
+	return firstErr(g.Wait(), err, ctx.Err())
 }
 
 // A missingError says that an object is not in the store.
@@ -131,7 +128,7 @@ func (p *pass) dropCorrupt(up *uploader) error {
 func (p *pass) setAside(b batch, up *uploader) (done bool, err error) {
 	useless := up.corrupt
 	if len(up.refused) > 0 {
-		given, err := p.giveUp(b, up)
+		given, err := p.giveUp(up)
 		if err != nil {
 			return false, err
 		}
@@ -171,7 +168,7 @@ func (p *pass) setAside(b batch, up *uploader) (done bool, err error) {
 
 // giveUp returns the refused chunks of a batch if the store has refused them often enough and
 // a newer snapshot is staged that needs none of them.
-func (p *pass) giveUp(b batch, up *uploader) ([]string, error) {
+func (p *pass) giveUp(up *uploader) ([]string, error) {
 	often := true
 	for name := range up.refused {
 		p.e.rejected[name]++
@@ -180,14 +177,15 @@ func (p *pass) giveUp(b batch, up *uploader) ([]string, error) {
 	if !often {
 		return nil, nil
 	}
-	staged, closeAll, err := p.openStaged()
-	if err != nil || staged.m == nil {
+	staged, err := p.peekStaged()
+	if err != nil || len(staged) == 0 {
 		return nil, err
 	}
-	closeAll()
-	for _, sum := range staged.m.Chunks {
-		if _, ok := up.refused[sum.ChunkName()]; ok {
-			return nil, nil
+	for _, m := range staged {
+		for _, sum := range m.m.Chunks {
+			if _, ok := up.refused[sum.ChunkName()]; ok {
+				return nil, nil
+			}
 		}
 	}
 	var names []string

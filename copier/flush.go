@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/boule-db/boule/spool"
@@ -108,21 +109,21 @@ func (c *Copier) flushEntry(ctx context.Context, e *entry) error {
 	}
 	defer c.give(e)
 
-	var goal candidate
+	var goal []candidate
 	out := c.with(e, true, func(p *pass) (err error) {
-		goal, err = p.goal()
+		goal, err = p.peekStaged()
 		return err
 	})
 	if out.err != nil {
 		return out.err
 	}
-	acked := false
+	var acked []string
 	pause := 50 * time.Millisecond
 	for try := 1; ; try++ {
 		out := c.flushing(e, c.run(ctx, e, true))
-		acked = acked || out.acked
+		acked = append(acked, out.acked...)
 		err := out.err
-		if err == nil && goal.m == nil {
+		if err == nil && len(goal) == 0 {
 			return ErrNothingStaged
 		}
 		if err == nil {
@@ -164,49 +165,45 @@ func final(err error, try int) bool {
 	return store.IsPermanent(err) || !errors.As(err, &fault) && try >= localTries
 }
 
-// goal returns what is to be flushed: the staged manifest, if there is any.
-func (p *pass) goal() (candidate, error) {
-	staged, closeAll, err := p.openStaged()
-	if err != nil || staged.m == nil {
-		return candidate{}, err
-	}
-	closeAll()
-	return staged, nil
-}
-
-// reached reports whether the store holds the goal or something newer. If it did not say so
-// just now, it is asked.
-func (p *pass) reached(ctx context.Context, goal candidate, acked bool) (bool, error) {
-	tap, err := p.readTap(goal.name)
-	if err != nil || tap.data == nil || tap.sequence < goal.m.Sequence {
-		return false, err
-	}
-	// What was uploaded from here was staged here. If it was, something newer may be staged by
-	// now, nothing older.
-	staged, err := p.goal()
-	if err != nil {
-		return false, err
-	}
-	if staged.m != nil && staged.name == goal.name && staged.m.Sequence < tap.sequence {
-		err := fmt.Errorf("%w: sequence %d is staged, %d uploaded", ErrSuperseded, staged.m.Sequence, tap.sequence)
-		_ = p.demandSnapshot(err)
-		return false, err
-	}
-	if !acked {
+// reached reports whether the store holds each manifest of the goal or something newer. If it
+// did not say so just now, it is asked.
+func (p *pass) reached(ctx context.Context, goal []candidate, acked []string) (bool, error) {
+	for _, m := range goal {
+		tap, err := p.readTap(m.name)
+		if err != nil || tap.data == nil || tap.sequence < m.m.Sequence {
+			return false, err
+		}
+		// What was uploaded from here was staged here. If it was, something newer may be staged
+		// by now, nothing older.
+		staged, err := p.peekStaged()
+		if err != nil {
+			return false, err
+		}
+		for _, s := range staged {
+			if s.name == m.name && s.m.Sequence < tap.sequence {
+				err := fmt.Errorf("%w: sequence %d is staged, %d uploaded", ErrSuperseded, s.m.Sequence, tap.sequence)
+				_ = p.demandSnapshot(err)
+				return false, err
+			}
+		}
+		if slices.Contains(acked, m.name) {
+			p.current(m.m)
+			continue
+		}
 		cl, err := p.stores(ctx)
 		if err != nil {
 			return false, err
 		}
-		there, err := p.head(ctx, cl.Manifests, goal.name)
+		there, err := p.head(ctx, cl.Manifests, m.name)
 		if err != nil {
 			return false, fmt.Errorf("look for manifest: %w", err)
 		}
 		if !there {
-			return false, p.lost(goal.name, fmt.Errorf("manifest %s is gone from %s", goal.name, cl.Manifests))
+			return false, p.lost(m.name, fmt.Errorf("manifest %s is gone from %s", m.name, cl.Manifests))
 		}
 		p.out.success = time.Now()
+		p.current(m.m)
 	}
-	p.current(goal.m)
 	return true, nil
 }
 

@@ -54,7 +54,7 @@ type outcome struct {
 	allowedAt time.Time // earliest next manifest upload
 	success   time.Time // when the store was last known to be current, if it was
 	sequence  uint64    // of the manifest there, if known
-	acked     bool      // the store acknowledged a manifest
+	acked     []string  // manifests that the store acknowledged
 	doubt     bool      // the store lacks something, and no snapshot has repaired it yet
 
 	path, target string
@@ -74,6 +74,9 @@ func (c *Copier) run(ctx context.Context, e *entry, flush bool) outcome {
 func (c *Copier) with(e *entry, flush bool, f func(p *pass) error) outcome {
 	p := &pass{c: c, e: e, flush: flush, started: time.Now()}
 	err := guard(func() error { return p.open(f) })
+	if errors.Is(err, fs.ErrNotExist) && p.vanished() {
+		err = nil // the database was deleted meanwhile
+	}
 	if p.desync != nil {
 		err = errors.Join(err, guard(func() error {
 			c.opts.Desync(e.key, p.desync)
@@ -130,6 +133,15 @@ func (p *pass) open(f func(*pass) error) error {
 		return fmt.Errorf("read metadata: spool of target %s says target %s", p.e.key.Target, p.meta.Target.ID)
 	}
 	return f(p)
+}
+
+// vanished reports whether the spool is gone.
+func (p *pass) vanished() bool {
+	cons, err := p.e.src.Open()
+	if err == nil {
+		_ = cons.Close()
+	}
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // drain takes the steps of a pass: ready, staging, ready. Staging is never staler than ready,

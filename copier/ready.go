@@ -50,11 +50,10 @@ func (p *pass) ready(ctx context.Context) error {
 	return errors.Join(err, finish(b))
 }
 
-// readyManifests uploads the newest manifest of a batch whose chunks are all uploaded, and
-// removes all. After ErrDesync they are removed as well: some of their chunks are missing, and
-// a full snapshot will say what they say.
+// readyManifests uploads the manifests of a batch whose chunks are all uploaded, and removes
+// them. Those that cannot be completed any more are removed as well, for the staged one is at
+// least as new: those that are superseded, not decodable, or lack chunks that the store lost.
 func (p *pass) readyManifests(ctx context.Context, b batch, names []string) error {
-	var newest candidate
 	var bad error
 	for _, name := range names {
 		data, err := b.ReadManifest(name)
@@ -69,14 +68,10 @@ func (p *pass) readyManifests(ctx context.Context, b batch, names []string) erro
 			bad = p.demandSnapshot(fmt.Errorf("ready manifest %s: %w", name, err))
 			continue
 		}
-		if newest.m == nil || m.Sequence > newest.m.Sequence {
-			newest = candidate{name: name, data: data, m: m}
-		}
-	}
-	if newest.m != nil {
-		err := p.publish(ctx, newest, nil)
+		err = p.publish(ctx, candidate{name: name, data: data, m: m}, nil)
+		var missing *missingError
 		switch {
-		case err == nil, errors.Is(err, ErrSuperseded): // then it is a leftover
+		case err == nil, errors.Is(err, ErrSuperseded), errors.As(err, &missing):
 		case errors.Is(err, ErrDesync):
 			bad = errors.Join(bad, err)
 		default:
@@ -88,7 +83,7 @@ func (p *pass) readyManifests(ctx context.Context, b batch, names []string) erro
 
 // publish uploads a manifest under the lock of the manifests, after it was verified if that is
 // needed. It does nothing if still, which may be nil, says under the lock that the manifest is
-// not wanted any more.
+// not wanted any more. A *missingError says that the store lacks one of its chunks.
 func (p *pass) publish(ctx context.Context, m candidate, still func() (bool, error)) error {
 	doubt, err := p.inDoubt(m.name)
 	if err != nil {

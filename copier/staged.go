@@ -51,8 +51,8 @@ func (p *pass) staging(ctx context.Context) error {
 		return fmt.Errorf("upload staged chunks: %w", err)
 	}
 
-	newest, closeAll, err := p.openStaged()
-	if err != nil || newest.m == nil {
+	staged, closeAll, err := p.openStaged()
+	if err != nil {
 		return err
 	}
 	defer closeAll()
@@ -64,30 +64,43 @@ func (p *pass) staging(ctx context.Context) error {
 		p.lookAgain(time.Now().Add(revisit))
 		return nil
 	}
-	return p.stagedManifest(ctx, newest)
+	var bad error
+	for _, m := range staged {
+		err := p.stagedManifest(ctx, m)
+		if err != nil && !errors.Is(err, ErrDesync) && !errors.Is(err, ErrSuperseded) {
+			return err
+		}
+		bad = errors.Join(bad, err)
+	}
+	return bad
 }
 
 // stagedManifest uploads a staged manifest of which all chunks are in the store, if it is still
 // the staged one.
-func (p *pass) stagedManifest(ctx context.Context, staged candidate) error {
-	unchanged := func() (bool, error) { return p.unchanged(staged) }
-	err := p.publish(ctx, staged, unchanged)
-	if errors.Is(err, ErrSuperseded) {
-		// Has another copier uploaded its successor just now? Else only a new snapshot helps,
-		// if anything.
-		if same, err := unchanged(); err != nil || !same {
-			return err
-		}
-		if now := time.Now(); p.flush || now.Sub(p.e.superseded) > demandSpacing {
-			p.e.superseded = now
-			_ = p.demandSnapshot(err)
-		}
+func (p *pass) stagedManifest(ctx context.Context, m candidate) error {
+	unchanged := func() (bool, error) { return p.unchanged(m) }
+	err := p.publish(ctx, m, unchanged)
+	var missing *missingError
+	switch {
+	case errors.As(err, &missing):
+		return p.lost(m.name, missing)
+	case !errors.Is(err, ErrSuperseded):
+		return err
+	}
+	// Has another copier uploaded its successor just now? Else only a new snapshot helps, if
+	// anything.
+	if same, err := unchanged(); err != nil || !same {
+		return err
+	}
+	if now := time.Now(); p.flush || now.Sub(p.e.superseded) > demandSpacing {
+		p.e.superseded = now
+		_ = p.demandSnapshot(err)
 	}
 	return err
 }
 
-func (p *pass) unchanged(staged candidate) (bool, error) {
-	same, err := p.cons.Unchanged(staged.file)
+func (p *pass) unchanged(m candidate) (bool, error) {
+	same, err := p.cons.Unchanged(m.file)
 	if err != nil {
 		return false, fmt.Errorf("look for changes: %w", err)
 	}
@@ -105,60 +118,61 @@ type candidate struct {
 	file stagedManifest // if it is a staged one
 }
 
-// openStaged returns the newest staged manifest, if there is any, held open until closeAll.
-// A manifest under another name is a leftover of another host name.
-func (p *pass) openStaged() (newest candidate, closeAll func(), err error) {
+// openStaged returns the staged manifests, held open until closeAll. There is one, or none, or
+// one for each host name that programs give themselves.
+func (p *pass) openStaged() (staged []candidate, closeAll func(), err error) {
 	files, err := p.cons.StagedManifests()
 	if err != nil {
-		return candidate{}, nil, fmt.Errorf("open staged manifest: %w", err)
+		return nil, nil, fmt.Errorf("open staged manifest: %w", err)
 	}
 	closeAll = func() {
 		for _, f := range files {
 			_ = f.file.Close() // read only
 		}
 	}
-	var bad error
 	for _, f := range files {
 		data, err := f.file.Bytes()
 		if err != nil {
 			closeAll()
-			return candidate{}, nil, fmt.Errorf("read staged manifest: %w", err)
+			return nil, nil, fmt.Errorf("read staged manifest: %w", err)
 		}
 		m, err := manifest.Decode(data)
 		if err != nil {
-			bad = fmt.Errorf("staged manifest %s: %w", f.name, err)
-			continue
+			closeAll()
+			return nil, nil, p.demandSnapshot(fmt.Errorf("staged manifest %s: %w", f.name, err))
 		}
-		if newest.m == nil || m.Sequence > newest.m.Sequence {
-			newest = candidate{name: f.name, data: data, m: m, file: f}
-		}
+		staged = append(staged, candidate{name: f.name, data: data, m: m, file: f})
 	}
-	if newest.m == nil {
-		closeAll()
-		if bad != nil {
-			return candidate{}, nil, p.demandSnapshot(bad)
-		}
-		return candidate{}, nil, nil
-	}
-	return newest, closeAll, nil
+	return staged, closeAll, nil
 }
 
-// stagedPending reports whether the staged manifest is another one than that in the store.
-func (p *pass) stagedPending() (bool, error) {
+// peekStaged returns the staged manifests, closed.
+func (p *pass) peekStaged() ([]candidate, error) {
 	staged, closeAll, err := p.openStaged()
-	if err != nil || staged.m == nil {
-		return false, err
+	if err != nil {
+		return nil, err
 	}
 	closeAll()
-	tap, err := p.readTap(staged.name)
+	return staged, nil
+}
+
+// stagedPending reports whether a staged manifest is another one than that in the store.
+func (p *pass) stagedPending() (bool, error) {
+	staged, err := p.peekStaged()
 	if err != nil {
 		return false, err
 	}
-	if bytes.Equal(tap.data, staged.data) {
-		p.current(staged.m)
-		return false, nil
+	for _, m := range staged {
+		tap, err := p.readTap(m.name)
+		if err != nil {
+			return false, err
+		}
+		if !bytes.Equal(tap.data, m.data) {
+			return true, nil
+		}
+		p.current(m.m)
 	}
-	return true, nil
+	return false, nil
 }
 
 // A tapState is what is known of the manifest in the store.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/spool"
 )
 
 // maxRefused is how many chunks the store may refuse before a pass gives up.
@@ -88,15 +89,14 @@ func (u *uploader) chunk(ctx context.Context, name string) error {
 		p.count(func(n *counters) { n.skipped.Add(1) })
 	default:
 		data, err := u.read(name)
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			return nil // uploaded by another copier, or garbage by now
-		}
-		if err != nil {
-			return fmt.Errorf("read chunk %s: %w", name, err)
-		}
-		if manifest.Sum(data) != sum {
+		case errors.Is(err, spool.ErrCorrupt), err == nil && manifest.Sum(data) != sum:
 			u.note(name, nil)
 			return nil
+		case err != nil:
+			return fmt.Errorf("read chunk %s: %w", name, err)
 		}
 		cl, err := p.stores(ctx)
 		if err != nil {
@@ -144,8 +144,8 @@ func (u *uploader) refusal() error {
 
 // manifest uploads a manifest of which all chunks are in the store, as far as the spool knows.
 // The caller holds the lock of the manifests. ErrSuperseded: it was not uploaded, because it is
-// older than the one in the store. ErrDesync: it was not uploaded, because the store lost
-// something; demandSnapshot was called.
+// older than the one in the store. ErrDesync: it was not uploaded, because the store lost what
+// it had; demandSnapshot was called. A *missingError: because the store lacks a chunk.
 func (p *pass) manifest(ctx context.Context, m candidate) error {
 	tap, err := p.readTap(m.name)
 	if err != nil {
@@ -188,9 +188,9 @@ func (p *pass) manifest(ctx context.Context, m candidate) error {
 	}
 	p.e.doubt = false
 	clear(p.e.rejected)
-	p.e.checked[m.name] = p.e.remote.generation.Load()
+	p.e.checked[m.name] = generation
 	p.count(func(n *counters) { n.manifests.Add(1) })
-	p.out.acked, p.out.success = true, time.Now()
+	p.out.acked, p.out.success = append(p.out.acked, m.name), time.Now()
 	p.current(m.m)
 	return nil
 }
