@@ -1,141 +1,282 @@
 package tracker
 
 import (
-	"errors"
-	"io"
+	"fmt"
 	"log/slog"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
 )
 
-// ErrUntracked reports a database that this manager does not track.
-var ErrUntracked = errors.New("tracker: not tracked")
-
-// Options configures a [Manager]. In each field zero means the default.
-type Options struct {
-	Root       *spool.Root     // nil: nothing is staged, only version ids are kept honest
-	Hostname   string          // of this machine, in the names of manifests; empty means the system's
-	Targets    []spool.Target  // each gets its own spool
-	Generator  string          // recorded in manifests; "boule"
-	Notify     func(spool.Key) // told of each new snapshot, from within the commit: must be cheap
-	Logger     *slog.Logger    // nil discards
-	MinBackoff time.Duration   // before the first retry of a failed snapshot; 1s
-	MaxBackoff time.Duration   // between later retries; 60s
-}
-
-// A File is the open database, as SQLite's VFS wraps it.
-type File interface {
-	io.ReaderAt
-	Size() (int64, error)
-	Fd() uintptr
-	// Reserved reports whether another connection holds a RESERVED lock. It is called only
-	// while the caller holds SHARED.
-	Reserved() (bool, error)
-}
-
-// A Mode says when a Tracker evaluates a database that it did not write.
-type Mode int
-
-const (
-	// Normal evaluates after writes only.
-	Normal Mode = iota
-	// Eager also evaluates at the first unlock, whether or not anything was written, and does
-	// not wait for the time of the next retry.
-	Eager
-)
-
-// Held is the lock held during a snapshot.
-type Held int
-
-const (
-	// Shared says that the connection was just downgraded to SHARED.
-	Shared Held = iota
-	// Exclusive says that a transaction was just committed in locking_mode=EXCLUSIVE.
-	Exclusive
-)
+// maxIdle bounds how many databases without connections are remembered.
+const maxIdle = 4096
 
 // A Manager is what all connections of one configuration share. It is safe for concurrent use.
-type Manager struct{}
+type Manager struct {
+	opts Options
+	log  *slog.Logger
+	wake chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	dbs     map[dbKey]*database
+	byPath  map[string]*database // the one tracked last
+	refused map[string]error     // why the path could not be tracked
+	idle    int                  // databases without trackers
+	closed  bool
+}
+
+type dbKey struct {
+	path     string
+	dev, ino uint64
+}
 
 // New returns a Manager.
-func New(opts *Options) *Manager { panic("todo") }
-
-// Track returns the Tracker of a connection that opened the database. It never fails.
-// path is the absolute path under which SQLite opened it.
-func (m *Manager) Track(path string, f File, mode Mode) *Tracker { panic("todo") }
-
-// State is the state of replication of a database or target, as far as staging goes.
-type State string
-
-// States, from best to worst.
-const (
-	StateOK        State = "ok"        // staged, or nothing to stage
-	StateUnknown   State = "unknown"   // not evaluated yet
-	StateWAL       State = "wal"       // in WAL mode, which cannot be replicated
-	StateBehind    State = "behind"    // the last snapshot failed; a retry is due at NextTry
-	StateUntracked State = "untracked" // no spool could be opened
-)
-
-// Health describes how the staging of a database goes.
-type Health struct {
-	Path            string
-	State           State // the worst of the targets
-	LastError       error
-	Since           time.Time // when State became what it is
-	Targets         []TargetHealth
-	ScrubMismatches int // clean chunks found to differ from their staged fingerprint
+func New(opts *Options) *Manager {
+	m := &Manager{
+		opts:    opts.withDefaults(),
+		wake:    make(chan struct{}, 1),
+		dbs:     map[dbKey]*database{},
+		byPath:  map[string]*database{},
+		refused: map[string]error{},
+	}
+	m.log = m.opts.Logger
+	return m
 }
 
-// TargetHealth describes how staging for one target goes.
-type TargetHealth struct {
-	Key          spool.Key
-	State        State
-	LastError    error
-	Since        time.Time // of the state
-	NextTry      time.Time // zero unless behind
-	Failures     int       // in a row
-	LastSnapshot time.Time // last success in this process
-	Sequence     uint64    // of that snapshot
+// Track returns the Tracker of a connection that opened the database. It never fails: what cannot
+// be tracked is not, see [Tracker.Untracked], and its version id is kept honest nevertheless.
+// path is the absolute path under which SQLite opened it, beside which the journal is.
+func (m *Manager) Track(path string, f File, mode Mode) *Tracker {
+	t := &Tracker{m: m, file: f, path: path, log: m.log.With("db", path)}
+	t.dirty.reset()
+	t.guard("track", func() {
+		db, err := m.attach(path, f, mode)
+		if err != nil {
+			t.untracked = fmt.Errorf("%w: %w", ErrUntracked, err)
+			return
+		}
+		t.db, t.eager = db, mode == Eager
+	}, func(err error) { t.untracked = err })
+	return t
 }
 
-// Health reports on the database; false when it was never tracked.
-func (m *Manager) Health(path string) (Health, bool) { panic("todo") }
-
-// All reports on every database tracked so far.
-func (m *Manager) All() []Health { panic("todo") }
-
-// Behind returns the paths of databases for which an attempt of repair is due now: open each
-// with an Eager tracker and read something. Each call returns what has become due since.
-func (m *Manager) Behind() []string { panic("todo") }
-
-// Wake returns a channel that receives when Behind may have become non-empty before its time.
-func (m *Manager) Wake() <-chan struct{} { panic("todo") }
-
-// Desync says that the target lacks data that it should hold: the staged manifest is
-// forgotten, and the database becomes due for a full snapshot at once.
-func (m *Manager) Desync(key spool.Key, reason error) { panic("todo") }
-
-// Keys returns the keys of the spools of the tracked database, one for each target.
-func (m *Manager) Keys(path string) []spool.Key { panic("todo") }
-
-// A StagedInfo describes what is staged for one target.
-type StagedInfo struct {
-	Key       spool.Key
-	Name      string // of the manifest
-	Err       error  // why the rest is not known; fs.ErrNotExist when nothing is staged
-	Sequence  uint64
-	VersionID []byte
-	Header    manifest.Fingerprint
-	Size      int64
-	// Current says that the snapshot is of the database as it is now. Only
-	// [Tracker.Current] can tell; it is false elsewhere.
-	Current bool
+// attach finds or makes the record of the database.
+func (m *Manager) attach(path string, f File, mode Mode) (*database, error) {
+	if len(m.opts.Targets) == 0 {
+		return nil, errNoReplication
+	}
+	db, err := m.identify(path, f)
+	if err != nil {
+		m.refuse(path, err)
+		return nil, err
+	}
+	if mode == Eager {
+		m.opts.Root.CleanStale(db) // no lock is held yet
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, errClosed
+	}
+	key := dbKey{db.Path, db.Dev, db.Ino}
+	d := m.dbs[key]
+	if d == nil {
+		d = newDatabase(m, db)
+		m.dbs[key] = d
+		m.idle++
+		if mode != Eager {
+			d.firstSight = true
+			m.rouse()
+		}
+	}
+	delete(m.refused, path)
+	m.byPath[db.Path] = d
+	if d.attach() == 1 {
+		m.idle--
+	}
+	return d, nil
 }
 
-// StagedFor reads what is staged now for each target of the database.
-func (m *Manager) StagedFor(path string) ([]StagedInfo, error) { panic("todo") }
+// identify finds out which database this is.
+func (m *Manager) identify(path string, f File) (spool.DB, error) {
+	info, err := statFile(f.Fd())
+	if err != nil {
+		return spool.DB{}, err
+	}
+	return spool.DB{Path: canonical(path), Dev: info.dev, Ino: info.ino}, nil
+}
 
-// Close releases what idle databases hold. Trackers still open go on untracked.
-func (m *Manager) Close() error { panic("todo") }
+func canonical(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	return path
+}
+
+// refuse remembers why a path is not tracked.
+func (m *Manager) refuse(path string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.refused) > maxIdle {
+		clear(m.refused)
+	}
+	if m.refused[path] == nil {
+		m.log.Warn("database is not replicated", "db", path, "err", err)
+	}
+	m.refused[path] = err
+}
+
+// detach ends the use of the record by one tracker.
+func (m *Manager) detach(d *database) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d.detach() > 0 {
+		return
+	}
+	d.closeProducers()
+	m.idle++
+	if m.idle <= maxIdle {
+		return
+	}
+	for key, d := range m.dbs {
+		if d.forgettable() {
+			m.forget(key, d)
+		}
+	}
+}
+
+// forget drops the record of an idle database. m.mu is held.
+func (m *Manager) forget(key dbKey, d *database) {
+	delete(m.dbs, key)
+	if m.byPath[key.path] == d {
+		delete(m.byPath, key.path)
+	}
+	m.idle--
+}
+
+// Wake returns a channel that receives when [Manager.Behind] may have become non-empty, or
+// [Manager.NextDue] earlier.
+func (m *Manager) Wake() <-chan struct{} { return m.wake }
+
+func (m *Manager) rouse() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Behind returns the paths of databases for which an attempt of repair is due now: the last
+// snapshot failed, or the database was seen for the first time. Open each with an Eager tracker
+// and read something. What is still behind becomes due again after a while.
+func (m *Manager) Behind() []string {
+	now := time.Now()
+	var paths []string
+	for key, d := range m.all() {
+		if !d.takeDue(now) {
+			continue
+		}
+		info, err := identify(key.path)
+		if err == nil && info.dev == key.dev && info.ino == key.ino {
+			paths = append(paths, key.path)
+			continue
+		}
+		// The file was deleted or replaced: nobody can repair it by its path.
+		m.mu.Lock()
+		if m.dbs[key] == d && d.unused() {
+			m.forget(key, d)
+		}
+		m.mu.Unlock()
+	}
+	return paths
+}
+
+// NextDue returns when Behind becomes non-empty next, unless it is woken before.
+func (m *Manager) NextDue() (at time.Time, ok bool) {
+	for _, d := range m.all() {
+		if next, some := d.nextDue(); some && (!ok || next.Before(at)) {
+			at, ok = next, true
+		}
+	}
+	return at, ok
+}
+
+// all returns the records as they are now.
+func (m *Manager) all() map[dbKey]*database {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	dbs := make(map[dbKey]*database, len(m.dbs))
+	for key, d := range m.dbs {
+		dbs[key] = d
+	}
+	return dbs
+}
+
+// find returns the record of a path.
+func (m *Manager) find(path string) *database {
+	real := canonical(path)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d := m.byPath[real]; d != nil {
+		return d
+	}
+	return m.byPath[path]
+}
+
+// Desync says that the target lacks data that its spool takes to be there. What is staged is
+// forgotten, and the database is due for a full snapshot at once.
+func (m *Manager) Desync(key spool.Key, reason error) {
+	m.log.Warn("replica lacks data: a full snapshot follows", "spool", key.String(), "err", reason)
+	for _, d := range m.all() {
+		if d.desync(key, reason) {
+			d.dropStaged(key)
+			m.rouse()
+			return
+		}
+	}
+	// Not tracked here, but its next user shall know.
+	if m.opts.Root == nil {
+		return
+	}
+	c, err := m.opts.Root.Consumer(key)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	meta, err := c.Metadata()
+	if err != nil {
+		return
+	}
+	db := spool.DB{Path: meta.Path, Dev: key.Dev, Ino: key.Ino}
+	if spool.KeyOf(db, key.Target) == key {
+		m.drop(db, meta.Target)
+	}
+}
+
+// drop forgets what is staged, by a producer of its own.
+func (m *Manager) drop(db spool.DB, target spool.Target) {
+	p, err := m.opts.Root.Producer(db, target)
+	if err == nil {
+		defer p.Close()
+		err = p.DropStaged(manifest.Name(m.opts.Hostname, db.Path))
+	}
+	if err != nil {
+		m.log.Warn("staged snapshot not dropped", "db", db.Path, "err", err)
+	}
+}
+
+// Close ends all tracking: trackers still open only keep version ids honest from now on.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	for _, d := range m.all() {
+		d.close()
+	}
+	return nil
+}

@@ -1,29 +1,191 @@
 package tracker
 
-// A Tracker follows one connection to a database. It is not safe for concurrent use.
-type Tracker struct{}
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
 
-// LockedExclusive says that EXCLUSIVE was just obtained: the id of the database is noted.
-func (t *Tracker) LockedExclusive() { panic("todo") }
+	"github.com/boule-db/boule/manifest"
+)
+
+// evaluation says what the next unlock has to do.
+type evaluation int
+
+const (
+	clean   evaluation = iota // nothing
+	unknown                   // see whether what is staged describes the database
+	dirty                     // take a snapshot: this connection wrote
+)
+
+// A Tracker follows one connection to a database. It is not safe for concurrent use.
+type Tracker struct {
+	m         *Manager
+	db        *database // nil if untracked
+	untracked error
+	file      File
+	path      string
+	log       *slog.Logger
+
+	eager bool // the next unlock evaluates whatever the state
+	state evaluation
+	full  bool // what is in dirty is not all
+	dirty dirtySet
+	prev  []byte // id when EXCLUSIVE was taken, or after the last snapshot under it
+
+	renewed bool   // the id was replaced since EXCLUSIVE was taken or a snapshot
+	uuid    []byte // by this
+	stuck   bool   // the id could not be replaced
+	noAttr  bool   // the filesystem has no attributes
+}
+
+// guard runs f, and other if f panics, so that no bug in here reaches SQLite.
+func (t *Tracker) guard(op string, f func(), other func(error)) {
+	defer func() {
+		if r := recover(); r != nil {
+			err := fmt.Errorf("%w: %s: %v", ErrPanic, op, r)
+			t.log.Error("bug: panic while tracking", "op", op, "panic", r, "stack", string(debug.Stack()))
+			other(err)
+		}
+	}()
+	f()
+}
+
+// LockedExclusive says that EXCLUSIVE was just obtained. The id that the database has now is what
+// an incremental snapshot has to start from.
+func (t *Tracker) LockedExclusive() {
+	t.renewed = false
+	if t.db == nil {
+		return
+	}
+	t.guard("lock", t.noteID, func(error) { t.full = true })
+}
+
+func (t *Tracker) noteID() {
+	if t.state == dirty {
+		t.full = true // of an earlier transaction, since which others may have written
+	}
+	t.dirty.reset()
+	t.prev = nil
+	sum, err := t.headerSum()
+	if err == nil {
+		t.prev = t.versionID(sum)
+	}
+}
+
+// headerSum reads the header's fingerprint.
+func (t *Tracker) headerSum() (manifest.Fingerprint, error) {
+	var header [manifest.HeaderSize]byte
+	n, err := readAt(t.file, header[:], 0)
+	if err != nil {
+		return manifest.Fingerprint{}, err
+	}
+	return manifest.HeaderSum(header[:n]), nil
+}
+
+func (t *Tracker) versionID(header manifest.Fingerprint) []byte {
+	return versionID(t.file.Fd(), header)
+}
 
 // WillWrite says that n bytes at off are about to be written to the file.
-func (t *Tracker) WillWrite(off int64, n int) { panic("todo") }
+func (t *Tracker) WillWrite(off int64, n int) {
+	if !t.renewed {
+		t.renew()
+	}
+	if t.db == nil {
+		return
+	}
+	t.state = dirty
+	t.dirty.write(off, n)
+}
 
 // WillTruncate says that the size of the file is about to change.
-func (t *Tracker) WillTruncate(oldSize, newSize int64) { panic("todo") }
+func (t *Tracker) WillTruncate(oldSize, newSize int64) {
+	if !t.renewed {
+		t.renew()
+	}
+	if t.db == nil {
+		return
+	}
+	t.state = dirty
+	t.dirty.from(min(oldSize, newSize))
+}
 
-// NeedsSnapshot reports whether Snapshot would do anything. It is cheap.
-func (t *Tracker) NeedsSnapshot() bool { panic("todo") }
+// renew replaces the version id, so that no snapshot taken before is mistaken for one of what
+// is written now.
+func (t *Tracker) renew() {
+	t.renewed = true
+	t.guard("renew version id", t.setID, func(error) { t.stuck = true })
+}
 
-// Snapshot stages the database for every target that needs it.
-func (t *Tracker) Snapshot(held Held) { panic("todo") }
+func (t *Tracker) setID() {
+	if t.noAttr {
+		return
+	}
+	t.uuid = newUUID()
+	err := setAttr(t.file.Fd(), t.uuid)
+	t.noAttr = errors.Is(err, errNoAttr)
+	t.stuck = err != nil && !t.noAttr
+	if t.stuck && t.db != nil {
+		t.db.warnAttr(err)
+	}
+}
 
-// Current reads what is staged for each target and compares it with the database. The
-// connection must hold at least SHARED.
-func (t *Tracker) Current() ([]StagedInfo, error) { panic("todo") }
+// NeedsSnapshot reports whether [Tracker.Snapshot] would do anything. It is cheap. If it says no
+// the connection may unlock.
+func (t *Tracker) NeedsSnapshot() bool {
+	switch {
+	case t.db == nil:
+		return false
+	case t.eager:
+		return true
+	case t.state == dirty:
+		if !t.db.gated(time.Now()) {
+			return true
+		}
+		t.full = true // once unlocked, others may write
+	case t.state == unknown:
+		wait, any := t.db.failing()
+		if !any {
+			t.state = clean // others repaired it
+		}
+		return any && wait <= time.Now().UnixNano()
+	}
+	return false
+}
+
+// Snapshot stages the database for every target that needs it. What fails is tried again when
+// its time has come, by this connection or another.
+func (t *Tracker) Snapshot(held Held) {
+	if !t.NeedsSnapshot() {
+		return
+	}
+	t.guard("snapshot", func() { t.evaluate(held) }, func(err error) {
+		t.state, t.full, t.eager = dirty, true, false
+		due, _ := t.db.due(time.Now(), true, true)
+		for _, ts := range due {
+			t.db.distrust(ts)
+			t.db.fail(ts, err)
+		}
+	})
+}
 
 // Untracked returns why nothing is staged for this connection; nil when it is.
-func (t *Tracker) Untracked() error { panic("todo") }
+func (t *Tracker) Untracked() error { return t.untracked }
 
-// Close ends the tracking of the connection.
-func (t *Tracker) Close() { panic("todo") }
+// Close ends the tracking of the connection. What it wrote and could not stage is for others to
+// repair.
+func (t *Tracker) Close() {
+	if t.db == nil {
+		return
+	}
+	t.guard("close", func() {
+		// What failed is due at its time anyway.
+		if t.state == dirty && !t.db.gated(time.Now()) {
+			t.db.leave()
+		}
+		t.m.detach(t.db)
+	}, func(error) {})
+	t.db, t.untracked = nil, fmt.Errorf("%w: connection is closed", ErrUntracked)
+}

@@ -1,0 +1,5 @@
+package tracker
+
+import "golang.org/x/sys/unix"
+
+const errNoData = unix.ENOATTR

@@ -1,0 +1,361 @@
+package tracker
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/spool"
+)
+
+// A database is what all connections of a process to one database file share.
+type database struct {
+	m       *Manager
+	db      spool.DB
+	name    string // of its manifests
+	targets []*target
+
+	// Times (Unix, nanoseconds) before which no target, or none that failed, wants an attempt;
+	// noTime if there is none.
+	gate, failed atomic.Int64
+
+	staging sync.Mutex // held while snapshots are taken; taken before mu; guards target.producer
+
+	mu         sync.Mutex // guards what follows and the states of targets
+	refs       int
+	firstSight bool      // to be evaluated once although nobody wrote
+	undone     bool      // a connection left without a snapshot of what it wrote
+	retryAt    time.Time // when undone is due
+	retries    int       // how often it was
+	wal        bool      // when last evaluated
+	warnedWAL  bool
+	warnedAttr bool
+	scrubs     int // mismatches found
+	closed     bool
+}
+
+// A target is the state of one target of a database.
+type target struct {
+	spec     spool.Target
+	key      spool.Key
+	producer *spool.Producer
+
+	state        State
+	err          error
+	since        time.Time
+	nextTry      time.Time
+	failures     int
+	lastSnapshot time.Time
+	sequence     uint64
+	housekeeping error
+	opened       bool  // a spool could be opened once
+	rescan       bool  // ids may be equal although the content differs
+	restage      error // what was uploaded is not there: why
+}
+
+func newDatabase(m *Manager, db spool.DB) *database {
+	d := &database{m: m, db: db, name: manifest.Name(m.opts.Hostname, db.Path)}
+	for _, spec := range m.opts.Targets {
+		d.targets = append(d.targets, &target{
+			spec: spec, key: spool.KeyOf(db, spec.ID), state: StateUnknown, since: time.Now(),
+		})
+	}
+	d.regate()
+	return d
+}
+
+func (d *database) attach() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refs++
+	return d.refs
+}
+
+func (d *database) detach() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refs--
+	return d.refs
+}
+
+func (d *database) unused() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.refs == 0
+}
+
+// forgettable says that nothing would be lost with the record.
+func (d *database) forgettable() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refs > 0 || d.undone || d.firstSight {
+		return false
+	}
+	for _, ts := range d.targets {
+		if ts.failures > 0 || ts.rescan || ts.restage != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *database) close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.closeProducers()
+}
+
+// closeProducers releases the spools; they are opened again when needed.
+func (d *database) closeProducers() {
+	d.staging.Lock()
+	defer d.staging.Unlock()
+	for _, ts := range d.targets {
+		if ts.producer != nil {
+			ts.producer.Close()
+			ts.producer = nil
+		}
+	}
+}
+
+// due returns the targets to be evaluated now, and those that have to wait. Of a database that was
+// not written, only those that failed are evaluated, but all of them if all is set.
+func (d *database) due(now time.Time, all, written bool) (due, waiting []*target) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, nil
+	}
+	for _, ts := range d.targets {
+		switch {
+		case all, (written || ts.failures > 0) && !ts.nextTry.After(now):
+			due = append(due, ts)
+		case written || ts.failures > 0:
+			waiting = append(waiting, ts)
+		}
+	}
+	return due, waiting
+}
+
+const noTime = math.MaxInt64
+
+// gated says that no target wants an attempt yet.
+func (d *database) gated(now time.Time) bool { return now.UnixNano() < d.gate.Load() }
+
+// failing says whether there are targets that failed, and when the first of them is due.
+func (d *database) failing() (at int64, some bool) {
+	at = d.failed.Load()
+	return at, at != noTime
+}
+
+// regate computes the gates anew. d.mu is held.
+func (d *database) regate() {
+	gate, failed := int64(noTime), int64(noTime)
+	for _, ts := range d.targets {
+		next := int64(0)
+		if ts.failures > 0 {
+			next = ts.nextTry.UnixNano()
+			failed = min(failed, next)
+		}
+		gate = min(gate, next)
+	}
+	d.gate.Store(gate)
+	d.failed.Store(failed)
+}
+
+// backoff returns the time to wait after so many failures.
+func (d *database) backoff(failures int) time.Duration {
+	wait := d.m.opts.MaxBackoff
+	if shift := max(failures-1, 0); shift < 30 && d.m.opts.MinBackoff<<shift < wait {
+		wait = d.m.opts.MinBackoff << shift
+	}
+	return wait*3/4 + rand.N(wait/2+1)
+}
+
+// fail notes a failed attempt.
+func (d *database) fail(ts *target, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	state := StateBehind
+	if !ts.opened {
+		state = StateUntracked
+	}
+	ts.set(state)
+	ts.failures++
+	ts.err = err
+	ts.nextTry = time.Now().Add(d.backoff(ts.failures))
+	d.regate()
+	d.m.rouse()
+	level := d.m.log.Warn
+	if ts.failures > 1 {
+		level = d.m.log.Debug
+	}
+	level("snapshot failed, to be repaired later", "db", d.db.Path, "target", ts.key.Target,
+		"failures", ts.failures, "next", ts.nextTry, "err", err)
+}
+
+// succeed notes that what is staged describes the database now.
+func (d *database) succeed(ts *target, sequence uint64, fresh bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if ts.failures > 0 {
+		d.m.log.Info("snapshots work again", "db", d.db.Path, "target", ts.key.Target,
+			"failures", ts.failures, "since", ts.since)
+	}
+	ts.set(StateOK)
+	ts.err, ts.failures, ts.nextTry = nil, 0, time.Time{}
+	ts.rescan, ts.restage = false, nil
+	ts.sequence = sequence
+	if fresh {
+		ts.lastSnapshot = time.Now()
+	}
+	d.regate()
+}
+
+func (ts *target) set(s State) {
+	if ts.state != s {
+		ts.state, ts.since = s, time.Now()
+	}
+}
+
+// takeDue says whether a repair is due, and postpones the next.
+func (d *database) takeDue(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	due := d.firstSight
+	d.firstSight = false
+	if d.undone && !d.retryAt.After(now) {
+		due = true
+		d.retries++
+		d.retryAt = now.Add(d.backoff(d.retries))
+	}
+	for _, ts := range d.targets {
+		if ts.failures > 0 && !ts.nextTry.After(now) {
+			due = true
+			ts.nextTry = now.Add(d.backoff(ts.failures))
+		}
+	}
+	d.regate()
+	return due
+}
+
+func (d *database) nextDue() (at time.Time, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return at, false
+	}
+	see := func(next time.Time) {
+		if !ok || next.Before(at) {
+			at, ok = next, true
+		}
+	}
+	if d.firstSight {
+		see(time.Time{})
+	}
+	if d.undone {
+		see(d.retryAt)
+	}
+	for _, ts := range d.targets {
+		if ts.failures > 0 {
+			see(ts.nextTry)
+		}
+	}
+	return at, ok
+}
+
+// leave notes that a connection ends without a snapshot of what it wrote.
+func (d *database) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.wal || d.undone {
+		return
+	}
+	d.undone, d.retryAt, d.retries = true, time.Now(), 0
+	d.m.rouse()
+}
+
+// settled notes that the database was evaluated and leaves nothing to do, but for targets that
+// failed.
+func (d *database) settled() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.firstSight, d.undone = false, false
+}
+
+// distrust makes the next evaluation of a target ignore that ids are equal.
+func (d *database) distrust(ts *target) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ts.rescan = true
+}
+
+// setWAL notes whether the database is in WAL mode, and warns once.
+func (d *database) setWAL(wal bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wal = wal
+	if wal && !d.warnedWAL {
+		d.warnedWAL = true
+		d.m.log.Warn("database is in WAL mode and is not replicated; set journal_mode to DELETE, TRUNCATE or PERSIST",
+			"db", d.db.Path)
+	}
+}
+
+// warnAttr reports a version id that cannot be set, once.
+func (d *database) warnAttr(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.warnedAttr {
+		d.warnedAttr = true
+		d.m.log.Warn("version id cannot be replaced: snapshots are full", "db", d.db.Path, "err", err)
+	}
+}
+
+// desync makes the next evaluation of a target full, if it is one of ours.
+func (d *database) desync(key spool.Key, reason error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, ts := range d.targets {
+		if ts.key != key {
+			continue
+		}
+		if reason == nil {
+			reason = errors.New("replica lacks data")
+		}
+		ts.restage, ts.err = reason, reason
+		ts.set(StateBehind)
+		ts.failures = max(ts.failures, 1)
+		ts.nextTry = time.Now()
+		d.regate()
+		return true
+	}
+	return false
+}
+
+// dropStaged forgets what is staged now, in case that this process ends before the next
+// evaluation.
+func (d *database) dropStaged(key spool.Key) {
+	for _, ts := range d.targets {
+		if ts.key == key {
+			d.m.drop(d.db, ts.spec)
+		}
+	}
+}
+
+// keep notes what could not be tidied up.
+func (d *database) keep(ts *target, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil && ts.housekeeping == nil {
+		d.m.log.Warn("spool not tidied", "db", d.db.Path, "target", ts.key.Target, "err", err)
+	}
+	ts.housekeeping = err
+}

@@ -1,0 +1,82 @@
+package tracker
+
+import (
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/boule-db/boule/internal/instance"
+	"github.com/boule-db/boule/spool"
+)
+
+// Options configures a [Manager]. In each field zero means the default.
+type Options struct {
+	Root       *spool.Root     // nil: nothing is staged, only version ids are kept honest
+	Hostname   string          // of this machine, in the names of manifests; empty means the system's
+	Targets    []spool.Target  // each gets its own spool
+	Generator  string          // recorded in manifests; "boule"
+	Notify     func(spool.Key) // told of each new snapshot, from within the commit: must be cheap
+	Logger     *slog.Logger    // nil discards
+	MinBackoff time.Duration   // before the first retry of a failed snapshot; 1s
+	MaxBackoff time.Duration   // between later retries; 60s
+}
+
+func (o *Options) withDefaults() Options {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.Hostname == "" {
+		opts.Hostname = instance.Hostname()
+	}
+	if opts.Generator == "" {
+		opts.Generator = "boule"
+	}
+	if opts.Notify == nil {
+		opts.Notify = func(spool.Key) {}
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.MinBackoff <= 0 {
+		opts.MinBackoff = time.Second
+	}
+	if opts.MaxBackoff <= 0 {
+		opts.MaxBackoff = time.Minute
+	}
+	if opts.Root == nil {
+		opts.Targets = nil
+	}
+	return opts
+}
+
+// A File is the open database, as SQLite's VFS wraps it.
+type File interface {
+	io.ReaderAt
+	Size() (int64, error)
+	Fd() uintptr
+	// Reserved reports whether another connection holds a RESERVED lock. It is called only
+	// while the caller holds SHARED.
+	Reserved() (bool, error)
+}
+
+// A Mode says when a Tracker evaluates a database that it did not write.
+type Mode int
+
+const (
+	// Normal evaluates after writes only.
+	Normal Mode = iota
+	// Eager also evaluates at the first unlock, whether or not anything was written, and does
+	// not wait for the time of the next retry.
+	Eager
+)
+
+// Held is the lock held during a snapshot.
+type Held int
+
+const (
+	// Shared says that the connection was just downgraded to SHARED.
+	Shared Held = iota
+	// Exclusive says that a transaction was just committed in locking_mode=EXCLUSIVE.
+	Exclusive
+)

@@ -1,0 +1,327 @@
+package tracker
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/spool"
+)
+
+// journalMagic starts a rollback journal that is in force.
+var journalMagic = [8]byte{0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7}
+
+// A view is the database as a snapshot sees it.
+type view struct {
+	size    int64
+	header  manifest.Fingerprint
+	id      []byte // empty if it cannot be had
+	changed time.Time
+}
+
+// evaluate is Snapshot without its safety net.
+func (t *Tracker) evaluate(held Held) {
+	// One at a time: a second one finds that the first has done its work.
+	t.db.staging.Lock()
+	defer t.db.staging.Unlock()
+	written := t.state == dirty
+	due, waiting := t.db.due(time.Now(), t.eager, written)
+	if len(due) == 0 {
+		t.full = written
+		return
+	}
+	v, err := t.look(held)
+	t.db.setWAL(errors.Is(err, ErrWAL))
+	switch {
+	case errors.Is(err, errHot):
+		// Whoever rolls it back writes. Until then the file is not to be trusted.
+		t.state, t.full = dirty, true
+		return
+	case errors.Is(err, ErrWAL):
+		// The file changes without a transaction of ours from now on.
+		t.full, t.eager = written, false
+		t.db.settled()
+		return
+	case errors.Is(err, ErrEmpty):
+		t.finish(held, v, true)
+		return
+	case err != nil:
+		for _, ts := range due {
+			t.db.fail(ts, err)
+		}
+		t.full, t.eager = written, false
+		if !written {
+			t.state = unknown
+		}
+		return
+	}
+	forced := t.forced(v)
+	plans := t.stageAll(v, due, forced)
+	done := len(waiting) == 0
+	for _, p := range plans {
+		done = t.conclude(p, v) && done
+	}
+	if forced {
+		for _, ts := range waiting {
+			t.db.distrust(ts)
+		}
+	}
+	t.finish(held, v, done)
+}
+
+// forced says that equal ids mean nothing now: this connection wrote, and either cannot say what
+// and since when, or the id may not tell.
+func (t *Tracker) forced(v view) bool {
+	if t.state != dirty {
+		return false
+	}
+	if t.full || t.stuck || t.dirty.empty() || len(t.prev) == 0 || len(v.id) == 0 || sameID(t.prev, v.id) {
+		return true
+	}
+	return !t.noAttr && !bytes.HasPrefix(v.id, t.uuid) // somebody wrote after us
+}
+
+// finish forgets what was staged. If something failed, the next evaluation compares ids.
+func (t *Tracker) finish(held Held, v view, done bool) {
+	t.state = unknown
+	if done {
+		t.state = clean
+		t.db.settled()
+	}
+	t.eager, t.full, t.renewed = false, false, false
+	t.dirty.reset()
+	t.prev = nil
+	if held == Exclusive {
+		t.prev = v.id
+	}
+}
+
+// look reads what a snapshot starts from, or says why there can be none.
+func (t *Tracker) look(held Held) (view, error) {
+	if hot, err := t.hot(held); err != nil {
+		return view{}, err
+	} else if hot {
+		return view{}, errHot
+	}
+	v, wal, err := t.measure()
+	switch {
+	case err != nil:
+		return view{}, err
+	case v.size == 0:
+		return v, ErrEmpty
+	case wal:
+		return v, ErrWAL
+	}
+	v.id = t.versionID(v.header)
+	if len(v.id) == 0 {
+		// First sight. Nobody writes now, so the id given here is that of the next transaction.
+		if err := setAttr(t.file.Fd(), newUUID()); err == nil {
+			v.id = t.versionID(v.header)
+		}
+	}
+	info, err := statFile(t.file.Fd())
+	v.changed = info.changed
+	return v, err
+}
+
+// measure reads size and header of the database.
+func (t *Tracker) measure() (v view, wal bool, err error) {
+	if v.size, err = t.file.Size(); err != nil {
+		return view{}, false, fmt.Errorf("read database size: %w", err)
+	}
+	var header [manifest.HeaderSize]byte
+	n, err := readAt(t.file, header[:], 0)
+	if err != nil {
+		return view{}, false, err
+	}
+	v.header = manifest.HeaderSum(header[:n])
+	return v, n > 19 && (header[18] == 2 || header[19] == 2), nil
+}
+
+// hot says whether the journal shows that a transaction failed.
+func (t *Tracker) hot(held Held) (bool, error) {
+	magic, err := t.journalStarts()
+	if err != nil || !magic || held == Exclusive {
+		return magic, err
+	}
+	// With synchronous=OFF a transaction in progress, which has written nothing to the database
+	// as long as we hold SHARED, has a journal that looks the same.
+	for range 2 {
+		reserved, err := t.file.Reserved()
+		if err != nil {
+			return false, fmt.Errorf("check reserved lock: %w", err)
+		}
+		if reserved {
+			return false, nil
+		}
+		// It may have ended meanwhile.
+		if magic, err = t.journalStarts(); err != nil || !magic {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (t *Tracker) journalStarts() (bool, error) {
+	var start [len(journalMagic)]byte
+	_, err := readStart(t.path+"-journal", start[:])
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, io.EOF):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for a hot journal: %w", err)
+	}
+	return start == journalMagic, nil
+}
+
+// readAt reads what there is of p.
+func readAt(r io.ReaderAt, p []byte, off int64) (int, error) {
+	n, err := r.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, fmt.Errorf("read database: %w", err)
+	}
+	return n, nil
+}
+
+// stageAll stages the database for all targets that are due, each on its own account. A spool
+// that vanishes meanwhile gets a second attempt.
+func (t *Tracker) stageAll(v view, due []*target, forced bool) []*plan {
+	var plans []*plan
+	for _, ts := range due {
+		plans = append(plans, t.plan(ts, v, forced))
+	}
+	t.stage(v, plans)
+	var again []*plan
+	for i, p := range plans {
+		if errors.Is(p.err, spool.ErrVanished) {
+			plans[i] = t.plan(p.ts, v, forced)
+			again = append(again, plans[i])
+		}
+	}
+	if len(again) > 0 {
+		t.stage(v, again)
+	}
+	return plans
+}
+
+// stage takes one snapshot for all plans that need one.
+func (t *Tracker) stage(v view, plans []*plan) {
+	b := builder{file: t.file, view: v, dirty: &t.dirty, buf: buffers.Get().(*[manifest.ChunkSize]byte)}
+	defer buffers.Put(b.buf)
+	sequence := uint64(time.Now().UnixNano())
+	for _, p := range plans {
+		if p.err == nil && !p.current {
+			b.plans = append(b.plans, p)
+			if p.base != nil {
+				sequence = max(sequence, p.base.Sequence+1)
+			}
+		}
+	}
+	if len(b.plans) == 0 {
+		return
+	}
+	err := b.run()
+	if b.mismatches > 0 {
+		t.scrubbed(b.mismatches)
+	}
+	if err == nil {
+		var now view
+		if now, _, err = t.measure(); err == nil && (now.size != v.size || now.header != v.header) {
+			err = ErrChanged
+		}
+	}
+	for _, p := range b.plans {
+		if p.err == nil {
+			p.err = err
+		}
+		p.doomed = p.doomed && err == nil
+		if p.err == nil {
+			m := &manifest.Manifest{
+				Header: v.header, VersionID: v.id, Sequence: sequence, Size: v.size, SourceTime: v.changed,
+				Generator: t.m.opts.Generator, Writer: t.m.opts.Hostname + " " + strconv.Itoa(os.Getpid()),
+				Chunks: p.list, First: b.first,
+			}
+			p.err = p.publish(t.db.name, m)
+		} else {
+			p.abandon()
+		}
+	}
+}
+
+func (t *Tracker) scrubbed(n int) {
+	t.db.mu.Lock()
+	t.db.scrubs += n
+	t.db.mu.Unlock()
+	t.log.Error("database changed without a notice; the snapshot is full", "chunks", n)
+}
+
+// plan opens the spool of a target and judges what is staged there.
+func (t *Tracker) plan(ts *target, v view, forced bool) *plan {
+	p := &plan{ts: ts}
+	if ts.producer == nil {
+		if ts.producer, p.err = t.m.opts.Root.Producer(t.db.db, ts.spec); p.err != nil {
+			ts.producer = nil
+			return p
+		}
+	}
+	t.db.mu.Lock()
+	ts.opened = true
+	rescan, restage := ts.rescan, ts.restage
+	t.db.mu.Unlock()
+	if restage != nil {
+		if p.err = ts.producer.DropStaged(t.db.name); p.err != nil {
+			return p
+		}
+	}
+	data, err := ts.producer.Staged(t.db.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		p.err = err
+		return p
+	default:
+		m, err := manifest.Decode(data)
+		if err != nil {
+			t.log.Warn("staged manifest is unreadable; the snapshot is full", "target", ts.key.Target, "err", err)
+		} else {
+			p.base = m
+		}
+	}
+	switch {
+	case p.base == nil, forced, rescan:
+	case t.state == dirty:
+		p.incremental = sameID(p.base.VersionID, t.prev) || sameID(p.base.VersionID, v.id)
+	default:
+		p.current = sameID(p.base.VersionID, v.id) && p.base.Size == v.size
+	}
+	return p
+}
+
+// conclude records how it went with a target.
+func (t *Tracker) conclude(p *plan, v view) bool {
+	if p.err == nil {
+		sequence := p.sequence
+		if p.current {
+			sequence = p.base.Sequence
+		}
+		t.db.succeed(p.ts, sequence, !p.current)
+		t.db.keep(p.ts, p.housekeeping)
+		t.m.opts.Notify(p.ts.key)
+		return true
+	}
+	// The next evaluation is full by itself, since the id that is staged is not that of the
+	// database any more. Where it is nevertheless, the difference must not be forgotten.
+	if p.base != nil && sameID(p.base.VersionID, v.id) {
+		if err := p.ts.producer.DropStaged(t.db.name); err != nil {
+			t.db.distrust(p.ts)
+		}
+	}
+	t.db.fail(p.ts, p.err)
+	return false
+}
