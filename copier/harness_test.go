@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -376,3 +377,12 @@ func eventually(t testing.TB, what string, cond func() bool) {
 }
 
 var errFault = fmt.Errorf("test: %w", storefault.ErrInjected)
+
+// The zstd coders make their channels when first used: that must be outside the bubbles.
+func TestMain(m *testing.M) {
+	chunk := []byte("warm up")
+	if _, err := manifest.DecompressChunk(manifest.Compress(chunk), manifest.Sum(chunk)); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}

@@ -40,8 +40,9 @@ type pass struct {
 	out     outcome
 	desync  error // why a full snapshot is needed
 
-	mu     sync.Mutex // guards client
-	client *client    // nil until the first request
+	mu      sync.Mutex // guards what follows
+	client  *client    // nil until the first request
+	openErr error      // why there is none
 }
 
 // An outcome is what came of a pass.
@@ -163,15 +164,16 @@ func (p *pass) drain(ctx context.Context) error {
 func (p *pass) stores(ctx context.Context) (*client, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.client != nil {
-		return p.client, nil
+	if p.client != nil || p.openErr != nil {
+		return p.client, p.openErr
 	}
 	cl, err := p.e.remote.acquire(ctx, &p.c.opts, p.meta.Target.Spec)
 	if err != nil {
 		if ctx.Err() == nil {
 			p.e.remote.well.Store(false)
 		}
-		return nil, &remoteError{fmt.Errorf("open target: %w", err)}
+		p.openErr = &remoteError{fmt.Errorf("open target: %w", err)}
+		return nil, p.openErr
 	}
 	p.client = cl
 	return cl, nil
