@@ -222,12 +222,12 @@ func (d *decoder) manifest() (*Manifest, error) {
 	}
 	m := &Manifest{
 		Header:    fingerprintOf(d.bytes[fieldHeader]),
-		VersionID: bytes.Clone(d.bytes[fieldVersionID]),
+		VersionID: clone(d.bytes[fieldVersionID]),
 		Sequence:  d.uints[fieldSequence],
 		Size:      int64(d.uints[fieldSize]),
 		Generator: string(d.bytes[fieldGenerator]),
 		Writer:    string(d.bytes[fieldWriter]),
-		First:     bytes.Clone(d.bytes[fieldFirst]),
+		First:     clone(d.bytes[fieldFirst]),
 	}
 	var err error
 	if m.SourceTime, err = d.sourceTime(); err != nil {
@@ -247,6 +247,9 @@ func (d *decoder) manifest() (*Manifest, error) {
 	}
 	return m, nil
 }
+
+// clone is bytes.Clone that makes nil of every empty slice.
+func clone(b []byte) []byte { return append([]byte(nil), b...) }
 
 func (d *decoder) sourceTime() (time.Time, error) {
 	secs, nanos := d.uints[fieldSourceSeconds], d.uints[fieldSourceNanos]

@@ -43,6 +43,9 @@ func Compress(b []byte) []byte { return encoder().EncodeAll(b, nil) }
 // DecompressChunk returns the chunk named want that b is the compressed form of.
 // It fails with [ErrCorrupt] if b is anything else.
 func DecompressChunk(b []byte, want Fingerprint) ([]byte, error) {
+	if !bytes.HasPrefix(b, zstdMagic) {
+		return nil, fmt.Errorf("decompress chunk %v: %w", want, corrupt("it is not compressed"))
+	}
 	chunk, err := chunkDecoder().DecodeAll(b, make([]byte, 0, ChunkSize))
 	if err != nil {
 		return nil, fmt.Errorf("decompress chunk %v: %w", want, corrupt("%w", err))
