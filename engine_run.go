@@ -178,11 +178,16 @@ func (e *engine) flush(ctx context.Context, path string) error {
 			return err
 		}
 		err = e.upload(ctx, c, path)
-		if !errors.Is(err, copier.ErrDesync) && !errors.Is(err, copier.ErrNothingStaged) {
+		if !again(err) {
 			break
 		}
 	}
 	return err
+}
+
+// again reports whether a new snapshot, which the copier has asked for, will help.
+func again(err error) bool {
+	return errors.Is(err, copier.ErrDesync) || errors.Is(err, copier.ErrSuperseded) || errors.Is(err, copier.ErrNothingStaged)
 }
 
 // staged reports whether every target has a snapshot of what evaluate saw.
