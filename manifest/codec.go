@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"time"
@@ -104,7 +103,7 @@ func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
 // [ErrCorrupt], or with [ErrVersion] if the manifest is of a newer format. The
 // result shares no memory with b.
 func Decode(b []byte) (*Manifest, error) {
-	if bytes.HasPrefix(b, zstdMagic) {
+	if IsCompressed(b) {
 		raw, err := DecompressManifest(b)
 		if err != nil {
 			return nil, err

@@ -43,7 +43,7 @@ func Compress(b []byte) []byte { return encoder().EncodeAll(b, nil) }
 // DecompressChunk returns the chunk named want that b is the compressed form of.
 // It fails with [ErrCorrupt] if b is anything else.
 func DecompressChunk(b []byte, want Fingerprint) ([]byte, error) {
-	if !bytes.HasPrefix(b, zstdMagic) {
+	if !IsCompressed(b) {
 		return nil, fmt.Errorf("decompress chunk %v: %w", want, corrupt("it is not compressed"))
 	}
 	chunk, err := chunkDecoder().DecodeAll(b, make([]byte, 0, ChunkSize))
@@ -70,7 +70,7 @@ func DecompressManifest(b []byte) ([]byte, error) {
 // decompress reads piece by piece, so that a frame gets no more memory than twice
 // what it really holds, whatever it says that it holds.
 func decompress(b []byte, limit int64) ([]byte, error) {
-	if !bytes.HasPrefix(b, zstdMagic) {
+	if !IsCompressed(b) {
 		return nil, corrupt("it is not compressed")
 	}
 	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
@@ -91,3 +91,6 @@ func decompress(b []byte, limit int64) ([]byte, error) {
 	}
 	return raw.Bytes(), nil
 }
+
+// IsCompressed says whether b, the stored form of a manifest or a chunk, is compressed.
+func IsCompressed(b []byte) bool { return bytes.HasPrefix(b, zstdMagic) }
