@@ -65,11 +65,16 @@ func (p *Producer) buildReady(tmp, name string, refs []manifest.Fingerprint) err
 	}
 	for _, chunk := range only(staged, refs) {
 		err := p.dir.Link(stagedChunks+"/"+chunk, sub+"/"+chunksDir+"/"+chunk)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, serr := p.dir.Stat(stagedChunks + "/" + chunk); errors.Is(serr, fs.ErrNotExist) {
+				continue
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
-	// If tmp was removed meanwhile, this fails too: nothing incomplete is ever published.
+	// If tmp was removed meanwhile, this fails: nothing incomplete is ever published.
 	return p.dir.Link(stagedMeta+"/"+name, sub+"/"+metaDir+"/"+name)
 }
 

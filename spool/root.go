@@ -146,8 +146,8 @@ func (r *Root) makePrefix() error {
 	return nil
 }
 
-// Producer opens the spool of db for t, and creates it when missing. After an error no part of
-// a new spool is visible.
+// Producer opens the spool of db for t, and creates it when missing. After an error a new
+// spool is either whole or not visible.
 func (r *Root) Producer(db DB, t Target) (*Producer, error) {
 	if err := db.validate(); err != nil {
 		return nil, fmt.Errorf("spool: open producer: %w", err)

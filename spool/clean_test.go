@@ -1,0 +1,163 @@
+package spool_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/spool"
+)
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func TestCleanSiblings(t *testing.T) {
+	dir := t.TempDir()
+	r := openRoot(t, filepath.Join(dir, "spool"), nil)
+	path := filepath.Join(dir, "db")
+	old := makeDB(t, path)
+	a := producer(t, r, old)
+	check(t, os.Rename(path, path+".old")) // which keeps its inode taken
+	now := makeDB(t, path)
+	b := producer(t, r, now)
+	other := producer(t, r, makeDB(t, filepath.Join(dir, "other")))
+
+	// While the path still leads to the file, its spool stays whatever somebody else says.
+	check(t, os.Rename(path, path+".new"))
+	check(t, os.Rename(path+".old", path))
+	r.CleanStale(old)
+	if !exists(spoolDir(r, a.Key())) || exists(spoolDir(r, b.Key())) {
+		t.Errorf("the spool of the file at the path exists: %v, want true; that of another: %v, want false",
+			exists(spoolDir(r, a.Key())), exists(spoolDir(r, b.Key())))
+	}
+	check(t, os.Rename(path, path+".old"))
+	check(t, os.Rename(path+".new", path))
+	b = producer(t, r, now)
+	r.CleanStale(now)
+	if exists(spoolDir(r, a.Key())) || !exists(spoolDir(r, b.Key())) || !exists(spoolDir(r, other.Key())) {
+		t.Errorf("old exists: %v, want false; new: %v, other: %v, want true",
+			exists(spoolDir(r, a.Key())), exists(spoolDir(r, b.Key())), exists(spoolDir(r, other.Key())))
+	}
+	// Its producer, still open, makes it again.
+	check(t, snapshot(t, a, content(2, 1), 1))
+	// A path that cannot be looked at says nothing.
+	check(t, os.Remove(path))
+	r.CleanStale(now)
+	if !exists(spoolDir(r, a.Key())) || !exists(spoolDir(r, b.Key())) {
+		t.Error("spools were removed although nothing is known about the file at the path")
+	}
+}
+
+func TestCleanDangling(t *testing.T) {
+	dir := t.TempDir()
+	prefix := filepath.Join(dir, "spool")
+	r := openRoot(t, prefix, nil)
+	deep := filepath.Join(dir, strings.Repeat("d", 100), strings.Repeat("e", 100))
+	check(t, os.MkdirAll(deep, 0o700))
+	file := filepath.Join(dir, "file")
+	check(t, os.WriteFile(file, nil, 0o600))
+	var kept, lost []string
+	for _, path := range []string{filepath.Join(dir, "db"), filepath.Join(deep, "a long name, to be shortened"), filepath.Join(deep, "b long name, to be shortened")} {
+		kept = append(kept, spoolDir(r, producer(t, r, makeDB(t, path)).Key()))
+	}
+	for _, path := range []string{filepath.Join(dir, "gone"), filepath.Join(deep, "gone: a long name, to be shortened")} {
+		db := makeDB(t, path)
+		check(t, os.Remove(path))
+		lost = append(lost, spoolDir(r, producer(t, r, db).Key()))
+	}
+	// Below a file there is nothing, but that is not the answer asked for.
+	kept = append(kept, spoolDir(r, producer(t, r, spool.DB{Path: filepath.Join(file, "db")}).Key()))
+	foreign := filepath.Join(r.Dir(), "something else")
+	check(t, os.Mkdir(foreign, 0o700))
+	kept = append(kept, foreign)
+
+	r.CleanStale(spool.DB{})
+	for _, path := range kept {
+		if path != foreign && !exists(path) {
+			t.Errorf("%s was removed", path)
+		}
+	}
+	for _, path := range lost {
+		if exists(path) {
+			t.Errorf("%s is still there", path)
+		}
+	}
+	// Once per process is enough.
+	check(t, os.Remove(filepath.Join(dir, "db")))
+	r.CleanStale(spool.DB{})
+	if !exists(kept[0]) {
+		t.Error("dangling spools were looked for again")
+	}
+	if names := tree(t, prefix); hasPrefix(names, ".gone") {
+		t.Errorf("remains of removals: %v", names)
+	}
+}
+
+func TestCleanTaps(t *testing.T) {
+	dir := t.TempDir()
+	r := openRoot(t, filepath.Join(dir, "spool"), &spool.Options{Hostname: "here"})
+	fresh := manifest.Name("here", filepath.Join(dir, "gone"))
+	check(t, r.WriteTap(target.ID, fresh, []byte("x")))
+	r.CleanStale(spool.DB{})
+	if _, _, err := r.Tap(target.ID, fresh); err != nil {
+		t.Errorf("the tap of a database that just went away: %v", err)
+	}
+}
+
+func TestCleanBoots(t *testing.T) {
+	prefix := t.TempDir()
+	var log bytes.Buffer
+	opts := &spool.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	r := openRoot(t, prefix, opts)
+	// As they would stand there after a reboot.
+	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
+	check(t, snapshot(t, p, content(3, 1), 1))
+	check(t, p.Close())
+	var seconds int64
+	var uuid string
+	_, err := fmt.Sscanf(filepath.Base(r.Dir()), "boule-%d.%s", &seconds, &uuid)
+	check(t, err)
+	uuid = strings.TrimSuffix(uuid, "-v1")
+	earlier := filepath.Join(prefix, fmt.Sprintf("boule-%d.%s-v1", seconds-1000, strings.Repeat("0", 8)+uuid[8:]))
+	check(t, os.Rename(r.Dir(), earlier))
+	same := filepath.Join(prefix, fmt.Sprintf("boule-%d.%s-v1", seconds-1000, uuid))
+	check(t, os.Mkdir(same, 0o700))
+	strange := []string{"boule-x-v1", "boule-1.2", "other", "boule-" + fmt.Sprint(seconds) + "-v1"}
+	for _, name := range strange {
+		check(t, os.Mkdir(filepath.Join(prefix, name), 0o700))
+	}
+
+	again := openRoot(t, prefix, opts)
+	again.CleanStale(spool.DB{})
+	if !exists(earlier) {
+		t.Fatal("a directory that changed since this boot was removed: another machine may use it")
+	}
+	past := time.Unix(seconds-500, 0)
+	for _, name := range append(tree(t, earlier), "") {
+		check(t, os.Chtimes(filepath.Join(earlier, name), past, past))
+	}
+	last := openRoot(t, prefix, opts)
+	last.CleanStale(spool.DB{})
+	if exists(earlier) {
+		t.Error("the directory of an earlier boot is still there")
+	}
+	for _, name := range append(strange, filepath.Base(same), filepath.Base(last.Dir())) {
+		if !exists(filepath.Join(prefix, name)) {
+			t.Errorf("%s was removed", name)
+		}
+	}
+	if !strings.Contains(log.String(), "had not been uploaded") || !strings.Contains(log.String(), "chunks=2") {
+		t.Errorf("the log does not say what was lost:\n%s", &log)
+	}
+	if names := tree(t, prefix); hasPrefix(names, ".gone") {
+		t.Errorf("remains of removals: %v", names)
+	}
+}
