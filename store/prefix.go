@@ -116,10 +116,14 @@ func (p prefixed) List(ctx context.Context, prefix string) iter.Seq2[Info, error
 
 // ListAfter is what the function ListAfter looks for.
 func (p prefixed) ListAfter(ctx context.Context, prefix, after string) iter.Seq2[Info, error] {
-	// The object named exactly like the prefix has no key in here; "after"
-	// leaves it out too.
+	if after != "" {
+		after = p.prefix + after
+	}
 	return func(yield func(Info, error) bool) {
-		for info, err := range ListAfter(ctx, p.s, p.prefix+prefix, p.prefix+after) {
+		for info, err := range ListAfter(ctx, p.s, p.prefix+prefix, after) {
+			if err == nil && info.Key == p.prefix {
+				continue // an object named like the prefix has no key in here
+			}
 			if !yield(p.info(info, err)) {
 				return
 			}

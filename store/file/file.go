@@ -32,8 +32,8 @@ type Store struct {
 
 	listBatch int // see there; for tests
 
-	codec  atomic.Pointer[codec] // nil until it is known for good
-	sweep  atomic.Int64          // when to look for old temporary files next, in Unix nanoseconds
+	codec  atomic.Pointer[codec]     // nil until it is known for good
+	sweep  atomic.Int64              // when to look for old temporary files next, in Unix nanoseconds
 	shards [lockShards]chan struct{} // each holds one element while its lock is wanted
 
 	mu     sync.Mutex // guards synced
