@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,6 +142,16 @@ func (p LoadingPolicy) MarshalJSON() ([]byte, error) {
 		return json.Marshal(map[string]partialPolicy{"partial": form})
 	}
 	return []byte(`"default"`), nil
+}
+
+// first is how many of n chunks a partial policy fetches at open.
+func (p LoadingPolicy) first(n int) int {
+	most := p.Max
+	if most == 0 {
+		most = max(16, p.Min)
+	}
+	root := uint64(math.Ceil(math.Sqrt(float64(n))))
+	return int(min(max(root, p.Min, 1), most, uint64(n)))
 }
 
 // IsZero reports whether p is the default policy.

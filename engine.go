@@ -17,7 +17,6 @@ import (
 	"github.com/boule-db/boule/host"
 	"github.com/boule-db/boule/internal/instance"
 	"github.com/boule-db/boule/spool"
-	"github.com/boule-db/boule/store/target"
 	"github.com/boule-db/boule/tracker"
 	"github.com/boule-db/boule/wasmvfs"
 )

@@ -3,7 +3,6 @@ package boule
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -33,6 +32,7 @@ type fetch struct {
 // A snapshot is one state that a follower has seen.
 type snapshot struct {
 	*replica.Snapshot
+	remote  *Remote
 	updated time.Time
 }
 
@@ -145,25 +145,26 @@ func (in *fetch) result() (wasmvfs.Snapshot, error) {
 // fetch gets the manifest, and makes a snapshot of it if it is newer.
 func (f *follower) fetch(ctx context.Context) (*snapshot, error) {
 	start := time.Now()
-	remote, err := f.e.fetchRef(ctx, f.uri)
+	f.mu.Lock()
+	old := f.newest
+	f.mu.Unlock()
+	var last *Remote
+	if old != nil {
+		last = old.remote
+	}
+	remote, err := fetchRemote(ctx, f.uri, &f.e.cfg, last)
 	if err != nil {
+		return nil, err
+	}
+	fresh := &snapshot{remote: remote, updated: start}
+	if old != nil && (remote == last || remote.Manifest.Sequence <= last.Manifest.Sequence) {
+		// A new value, so that connections see when it was last looked for.
+		fresh.Snapshot, fresh.remote = old.Snapshot, last
+	} else if fresh.Snapshot, err = f.e.openSnapshot(ctx, remote); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if old := f.newest; old != nil {
-		was, is := old.Manifest(), remote.Manifest
-		if is.Sequence < was.Sequence || is.Sequence == was.Sequence && is.Contents() == was.Contents() {
-			// A new value, so that connections see when it was last looked for;
-			// the chunks are shared.
-			f.newest = &snapshot{old.Snapshot, start}
-			return f.newest, nil
-		}
-	}
-	snap, err := f.e.open(ctx, remote)
-	if err != nil {
-		return nil, fmt.Errorf("boule: open replica %s: %w", f.uri, err)
-	}
-	f.newest = &snapshot{snap, start}
-	return f.newest, nil
+	f.newest = fresh
+	return fresh, nil
 }

@@ -335,9 +335,9 @@ func demoVerify(ctx context.Context, cfg *boule.Config, source, restored string,
 	defer db.Close()
 	var wrong int64
 	for query, dest := range map[string]any{
-		`PRAGMA integrity_check`:                             &rep.Integrity,
-		`SELECT count(*) FROM orders`:                        &rep.Orders,
-		`SELECT count(*) FROM orders WHERE till = 'till-2'`:  &rep.OrdersKilled,
+		`PRAGMA integrity_check`:                            &rep.Integrity,
+		`SELECT count(*) FROM orders`:                       &rep.Orders,
+		`SELECT count(*) FROM orders WHERE till = 'till-2'`: &rep.OrdersKilled,
 		`SELECT count(*) FROM orders o WHERE total IS NOT (SELECT sum(cents) FROM item WHERE orders = o.id)`: &wrong,
 	} {
 		if err := db.QueryRowContext(ctx, query).Scan(dest); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -108,7 +107,7 @@ func (a *app) restore(ctx context.Context, refs []string, out string, opts *boul
 	}
 	if out != "" && !opts.Overwrite {
 		// Told before anything is fetched; the commit checks again.
-		if _, err := os.Lstat(out); err == nil {
+		if fileExists(out) {
 			return fmt.Errorf("%s exists: choose another --out, or replace it with --force", out)
 		}
 	}
@@ -227,7 +226,7 @@ func describe(r *boule.Remote) manifestJSON {
 	m := r.Manifest
 	return manifestJSON{
 		Name: r.Name, Store: r.Store, Size: m.Size, Chunks: len(m.Chunks), SourceTime: m.SourceTime, Sequence: m.Sequence,
-		Header: hex(m.Header), Contents: hex(m.Contents()), Generator: m.Generator, Writer: m.Writer,
+		Header: m.Header.String(), Contents: m.Contents().String(), Generator: m.Generator, Writer: m.Writer,
 	}
 }
 
