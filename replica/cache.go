@@ -18,6 +18,8 @@ const entryOverhead = 256
 type Cache struct {
 	max int64
 
+	fetches sync.WaitGroup
+
 	mu      sync.Mutex // guards the fields below
 	bytes   int64
 	recent  *list.List // of *entry, the most recently used in front
@@ -111,7 +113,7 @@ func (c *Cache) start(ctx context.Context, f manifest.Fingerprint, fetch func(co
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	fl := &flight{done: make(chan struct{}), cancel: cancel}
 	c.flights[f] = fl
-	go func() {
+	c.fetches.Go(func() {
 		defer cancel()
 		fl.chunk, fl.err = fetch(ctx)
 		c.mu.Lock()
@@ -123,9 +125,13 @@ func (c *Cache) start(ctx context.Context, f manifest.Fingerprint, fetch func(co
 			c.add(f, fl.chunk)
 		}
 		close(fl.done)
-	}()
+	})
 	return fl
 }
+
+// wait waits for fetches that go on although nobody needs them, because they have
+// not yet noticed that they were cancelled. Nobody may call get meanwhile.
+func (c *Cache) wait() { c.fetches.Wait() }
 
 // leave is called by a waiter that gives up.
 func (c *Cache) leave(f manifest.Fingerprint, fl *flight) {

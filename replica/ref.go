@@ -152,7 +152,7 @@ func parseS3(s, rest string) (Ref, error) {
 	r.Bucket, r.Key, _ = strings.Cut(rest, "/")
 	switch {
 	case strings.ContainsAny(r.Bucket, "@:"):
-		return Ref{}, badRef(s, "%q is no bucket; the service is given as ?endpoint=URL, credentials by the environment", redact("//"+r.Bucket))
+		return Ref{}, badRef(s, "what should be a bucket has a @ or a : in it; the service is given as ?endpoint=URL, credentials by the environment")
 	case r.Bucket == "" || r.Key == "":
 		return Ref{}, badRef(s, "bucket or key is missing")
 	}

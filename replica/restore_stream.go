@@ -16,7 +16,9 @@ import (
 func RestoreTo(ctx context.Context, m *manifest.Manifest, sources []Source, w io.Writer, opts *RestoreOptions) error {
 	o := opts.withDefaults()
 	// The cache is for chunks that occur more than once close together.
-	r, err := newReader(m, sources, NewCache(int64(2*o.Jobs)*(manifest.ChunkSize+entryOverhead)))
+	cache := NewCache(int64(2*o.Jobs) * (manifest.ChunkSize + entryOverhead))
+	defer cache.wait()
+	r, err := newReader(m, sources, cache)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}

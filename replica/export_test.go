@@ -1,0 +1,6 @@
+package replica
+
+var (
+	RemoveJournalsIn = removeJournalsIn
+	Repeats          = repeats
+)
