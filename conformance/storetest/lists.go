@@ -122,7 +122,7 @@ func listChecks() []check {
 			return err
 		}},
 		{"ListAfter", func(ctx context.Context, p *probe) error {
-			if err := p.mustAll(ctx, "a", "a/b", "a/c", "b"); err != nil {
+			if err := p.mustAll(ctx, "a/a", "a/b", "a/c", "b"); err != nil {
 				return err
 			}
 			infos, err := collect(store.ListAfter(ctx, p.s, p.prefix, p.key("a/b")), 0)

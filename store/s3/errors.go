@@ -56,6 +56,7 @@ func (e *Error) Permanent() bool { return e.permanent }
 // codes are the service's names for outcomes, where the status does not tell.
 var codes = map[string]error{
 	"NoSuchKey":            store.ErrNotExist,
+	"NotFound":             store.ErrNotExist, // of a head, whose answer has no body
 	"NoSuchVersion":        store.ErrNotExist,
 	"NoSuchBucket":         store.ErrNoBucket,
 	"PreconditionFailed":   store.ErrPrecondition,
@@ -66,6 +67,7 @@ var codes = map[string]error{
 	"InvalidToken":         store.ErrAccess,
 	"ExpiredToken":         store.ErrAccess,
 	"TokenRefreshRequired": store.ErrAccess,
+	"XAdminUserNotFound":   store.ErrAccess, // a 404 of versitygw
 }
 
 // transient are the 4xx codes after which trying again may help.
@@ -79,11 +81,12 @@ var transient = map[string]bool{
 	"XAmzContentChecksumMismatch": true,
 }
 
+// statuses are the outcomes that need no name. 404 is not among them: there are
+// other things that may be missing, and proxies on the way.
 var statuses = map[int]error{
 	http.StatusNotModified:                  store.ErrNotModified,
 	http.StatusUnauthorized:                 store.ErrAccess,
 	http.StatusForbidden:                    store.ErrAccess,
-	http.StatusNotFound:                     store.ErrNotExist,
 	http.StatusPreconditionFailed:           store.ErrPrecondition,
 	http.StatusRequestedRangeNotSatisfiable: store.ErrBadRange,
 }
@@ -158,7 +161,7 @@ func unknown(err error) error {
 		return err
 	}
 	noAnswer := e.Status < 300 // or one that made no sense
-	if noAnswer || e.Status >= 500 || e.Status == http.StatusConflict {
+	if noAnswer || e.Status >= 500 || e.Status == http.StatusConflict && transient[e.Code] {
 		e.kind, e.permanent = store.ErrUnknownOutcome, false
 	}
 	return err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -229,7 +228,7 @@ func (s *Store) head(ctx context.Context, key string) (info store.Info, now time
 	})
 	if err != nil {
 		if errors.Is(err, store.ErrNotExist) && !s.exists.Load() {
-			if e := s.look(ctx); errors.Is(e, store.ErrNoBucket) {
+			if e := s.look(ctx); errors.Is(e, store.ErrNoBucket) || errors.Is(e, store.ErrAccess) {
 				err = e
 			}
 		}
@@ -250,8 +249,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	_, err := send(ctx, s, store.VerbDelete, key, s.timeout, func(ctx context.Context) (*s3.DeleteObjectOutput, error) {
 		return s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: &key})
 	})
-	var e *Error
-	if errors.As(err, &e) && e.Status == http.StatusNotFound && errors.Is(e.kind, store.ErrNotExist) {
+	if errors.Is(err, store.ErrNotExist) {
 		return nil
 	}
 	return err
