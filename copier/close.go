@@ -67,8 +67,8 @@ func (c *Copier) Close(ctx context.Context) error {
 			c.closeErr = fmt.Errorf("copier: close: requests do not end: %w", context.Cause(ctx))
 		}
 	}
-	for _, e := range entries {
-		e.remote.drop(e.remote.current())
+	for _, r := range c.remotes { // nobody adds any more
+		r.drop(r.current())
 	}
 	close(c.finished)
 	return c.closeErr
@@ -127,14 +127,14 @@ func (c *Copier) drainEntry(ctx context.Context, e *entry) error {
 func (c *Copier) last(ctx context.Context, e *entry) error {
 	for try := range 4 {
 		pending := false
-		err := c.with(e, true, func(p *pass) (err error) {
+		out := c.with(e, true, func(p *pass) (err error) {
 			pending, err = p.pending()
 			return err
-		}).err
+		})
 		switch {
-		case err != nil:
-			return err
-		case !pending && e.doubt:
+		case out.err != nil:
+			return out.err
+		case !pending && out.doubt:
 			return ErrDesync
 		case !pending:
 			return nil

@@ -62,7 +62,7 @@ type entry struct {
 
 	// Guarded by turn.
 	checked    map[string]uint64 // manifest name to the generation of the remote in which it was seen there
-	doubt      bool              // the store lacks something: look before saying it is complete
+	doubts     map[string]bool   // manifests of which the store lacks something; "" is any
 	rejected   map[string]int    // chunk to the number of passes in which the store refused it
 	allowedAt  time.Time         // earliest next manifest upload
 	superseded time.Time         // when a snapshot was last demanded because of that
@@ -123,12 +123,12 @@ func (c *Copier) enter(src source, key spool.Key) *entry {
 		c.renew(r)
 		c.remotes[key.Target] = r
 	}
-	r.entries++
 	e := &entry{
 		key: key, src: src, remote: r, refs: 1,
 		turn:     make(chan struct{}, 1),
 		checked:  make(map[string]uint64),
 		rejected: make(map[string]int),
+		doubts:   make(map[string]bool),
 	}
 	if len(c.order) == 0 {
 		c.lookAt = time.Now().Add(jitter(c.opts.Rescan))
@@ -144,18 +144,24 @@ func (c *Copier) Remove(key spool.Key) {
 	defer c.mu.Unlock()
 	if v, ok := c.byKey.Load(key); ok {
 		c.leave(v.(*entry))
+		c.dispatch()
 	}
 }
 
-// leave takes one reference. Callers hold mu.
+// leave takes one reference. Callers hold mu and dispatch.
 func (c *Copier) leave(e *entry) {
 	e.refs = max(e.refs-1, 0)
 	c.dropIdle(e)
 }
 
-// dropIdle forgets the entry if nobody needs it any more. Callers hold mu.
+// dropIdle forgets the entry if nobody needs it any more. Its remote stays. Callers hold mu and
+// dispatch.
 func (c *Copier) dropIdle(e *entry) {
 	if e.refs > 0 || e.state != idle || e.gone || c.closed {
+		return
+	}
+	if e.notBefore.After(time.Now()) { // whoever comes back soon shall find the spacing
+		c.enqueue(e, e.notBefore)
 		return
 	}
 	e.gone = true
@@ -169,11 +175,6 @@ func (c *Copier) dropIdle(e *entry) {
 		}
 	}
 	c.byKey.Delete(e.key)
-	e.remote.entries--
-	if e.remote.entries == 0 {
-		delete(c.remotes, e.key.Target)
-		e.remote.drop(e.remote.current())
-	}
 }
 
 // Notify says that a snapshot was staged. It is meant for the commit path: it waits for nothing,

@@ -39,9 +39,10 @@ func (p *pass) lost(name string, reason error) error {
 // markDoubt makes every copier of the spool, also after a crash of this one, look whether all
 // chunks are in the store before it uploads a manifest under one of the names.
 func (p *pass) markDoubt(names ...string) error {
-	p.e.doubt = true
 	p.c.forget(p.e.remote)
+	p.e.doubts[""] = true // until the taps say it, or if there is none to say it
 	for _, name := range names {
+		p.e.doubts[name] = true
 		tap, err := p.readTap(name)
 		if err != nil {
 			return err
@@ -50,22 +51,38 @@ func (p *pass) markDoubt(names ...string) error {
 			return fmt.Errorf("write tap: %w", err)
 		}
 	}
+	if len(names) > 0 {
+		delete(p.e.doubts, "")
+	}
 	return nil
 }
 
 // inDoubt reports whether the manifest needs to be verified.
 func (p *pass) inDoubt(name string) (bool, error) {
 	tap, err := p.readTap(name)
-	return p.e.doubt || tap.doubt, err
+	return tap.doubt || p.e.doubts[""], err
+}
+
+// resolve forgets the doubts that some copier, maybe another one, has ended.
+func (p *pass) resolve() error {
+	for name := range p.e.doubts {
+		if name == "" {
+			continue
+		}
+		if tap, err := p.readTap(name); err == nil && !tap.doubt {
+			delete(p.e.doubts, name)
+		}
+	}
+	return nil
 }
 
 // verify looks whether all chunks of the manifest are in the store, and returns a *missingError
 // if not. What this process uploaded since the doubt arose is there; each other chunk costs a
 // request.
 func (p *pass) verify(ctx context.Context, m candidate) error {
-	if !p.e.doubt {
-		// Another copier has found it out; what this one remembers may be gone.
-		p.e.doubt = true
+	if !p.e.doubts[m.name] {
+		// If another copier has found it out, what this one remembers may be gone.
+		p.e.doubts[m.name] = true
 		p.c.forget(p.e.remote)
 	}
 	generation := p.e.remote.generation.Load()

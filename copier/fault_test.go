@@ -194,6 +194,7 @@ func TestCrashAtEachFileOperation(t *testing.T) {
 					t.Fatalf("at operation %d", i)
 				}
 			}
+			t.Logf("%d operations", i)
 			if i < 100 {
 				t.Errorf("the scenario makes only %d operations", i)
 			}

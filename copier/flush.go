@@ -100,6 +100,10 @@ func (c *Copier) flushing(e *entry, out outcome) outcome {
 	defer c.mu.Unlock()
 	e.notBefore = out.allowedAt
 	c.note(e, out, time.Now())
+	if !out.later.IsZero() && !c.closed {
+		c.enqueue(e, e.earliest(out.later))
+		c.dispatch()
+	}
 	return out
 }
 

@@ -75,6 +75,9 @@ func (c *Copier) run(ctx context.Context, e *entry, flush bool) outcome {
 func (c *Copier) with(e *entry, flush bool, f func(p *pass) error) outcome {
 	p := &pass{c: c, e: e, flush: flush, started: time.Now()}
 	err := guard(func() error { return p.open(f) })
+	if e := guard(p.resolve); e != nil {
+		err = errors.Join(err, e)
+	}
 	if errors.Is(err, fs.ErrNotExist) && p.vanished() {
 		err = nil // the database was deleted meanwhile
 	}
@@ -87,7 +90,7 @@ func (c *Copier) with(e *entry, flush bool, f func(p *pass) error) outcome {
 	if errors.Is(err, ErrPanic) {
 		p.count(func(n *counters) { n.panics.Add(1) })
 	}
-	p.out.allowedAt, p.out.doubt = e.allowedAt, e.doubt
+	p.out.allowedAt, p.out.doubt = e.allowedAt, len(e.doubts) > 0
 	var fault *remoteError
 	switch {
 	case err == nil:

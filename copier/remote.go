@@ -23,7 +23,6 @@ type remote struct {
 	opening    chan struct{} // holds a token while a client is being opened
 
 	// Guarded by Copier.mu.
-	entries int
 	running int // passes in the background
 	waiting []*entry
 	revived time.Time

@@ -172,7 +172,7 @@ func (p *pass) manifest(ctx context.Context, m candidate) error {
 			return p.lost(m.name, fmt.Errorf("manifest %s is gone from %s", m.name, cl.Manifests))
 		}
 	}
-	if p.e.doubt || tap.doubt {
+	if tap.doubt || p.e.doubts[""] {
 		if err := p.verify(ctx, m); err != nil {
 			return err
 		}
@@ -183,10 +183,19 @@ func (p *pass) manifest(ctx context.Context, m candidate) error {
 	if err != nil {
 		return fmt.Errorf("put manifest: %w", err)
 	}
+	// Another copier may have lost the patience to wait for the lock, and uploaded a newer one
+	// meanwhile. The tap tells the truth all the same; the staged manifest goes next.
+	if tap, err = p.readTap(m.name); err != nil {
+		return err
+	}
+	if tap.sequence > m.m.Sequence {
+		p.lookAgain(time.Now())
+	}
 	if err := p.e.src.WriteTap(m.name, m.data); err != nil {
 		return fmt.Errorf("write tap: %w", err)
 	}
-	p.e.doubt = false
+	delete(p.e.doubts, m.name)
+	delete(p.e.doubts, "")
 	clear(p.e.rejected)
 	p.e.checked[m.name] = generation
 	p.count(func(n *counters) { n.manifests.Add(1) })

@@ -1,0 +1,415 @@
+package copier_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/boule-db/boule/copier"
+	"github.com/boule-db/boule/internal/storefault"
+	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store"
+)
+
+// hooked calls before ahead of each step of a consumer, with a description.
+type hooked struct {
+	copier.Source
+	before func(step string)
+}
+
+type hookedConsumer struct {
+	copier.Consumer
+	before func(step string)
+}
+
+type hookedBatch struct {
+	copier.Batch
+	before func(step string)
+}
+
+func (s hooked) Open() (copier.Consumer, error) {
+	c, err := s.Source.Open()
+	if err != nil {
+		return nil, err
+	}
+	return hookedConsumer{c, s.before}, nil
+}
+
+func (s hooked) Tap(name string) ([]byte, error) {
+	s.before("read tap")
+	return s.Source.Tap(name)
+}
+
+func (s hooked) WriteTap(name string, data []byte) error {
+	s.before("write tap")
+	return s.Source.WriteTap(name, data)
+}
+
+func (c hookedConsumer) Tidy() error {
+	c.before("tidy")
+	return c.Consumer.Tidy()
+}
+
+func (c hookedConsumer) TakeReady() (copier.Batch, error) {
+	c.before("take ready")
+	b, err := c.Consumer.TakeReady()
+	if b == nil || err != nil {
+		return nil, err
+	}
+	return hookedBatch{b, c.before}, nil
+}
+
+func (c hookedConsumer) Busy() (bool, error) {
+	c.before("busy")
+	return c.Consumer.Busy()
+}
+
+func (c hookedConsumer) StagedChunks() ([]string, error) {
+	c.before("staged chunks")
+	return c.Consumer.StagedChunks()
+}
+
+func (c hookedConsumer) ReadStagedChunk(name string) ([]byte, error) {
+	c.before("read staged chunk")
+	return c.Consumer.ReadStagedChunk(name)
+}
+
+func (c hookedConsumer) RemoveStagedChunk(name string) error {
+	c.before("remove staged chunk")
+	return c.Consumer.RemoveStagedChunk(name)
+}
+
+func (c hookedConsumer) StagedManifests() ([]copier.StagedManifest, error) {
+	c.before("staged manifests")
+	return c.Consumer.StagedManifests()
+}
+
+func (c hookedConsumer) Quiescent() (bool, error) {
+	c.before("quiescent")
+	return c.Consumer.Quiescent()
+}
+
+func (c hookedConsumer) Unchanged(m copier.StagedManifest) (bool, error) {
+	c.before("unchanged")
+	return c.Consumer.Unchanged(m)
+}
+
+func (c hookedConsumer) LockMeta(ctx context.Context) (func(), error) {
+	c.before("lock")
+	return c.Consumer.LockMeta(ctx)
+}
+
+func (b hookedBatch) Chunks() ([]string, error) {
+	b.before("chunks")
+	return b.Batch.Chunks()
+}
+
+func (b hookedBatch) ReadChunk(name string) ([]byte, error) {
+	b.before("read chunk")
+	return b.Batch.ReadChunk(name)
+}
+
+func (b hookedBatch) RemoveChunk(name string) error {
+	b.before("remove chunk")
+	return b.Batch.RemoveChunk(name)
+}
+
+func (b hookedBatch) ChunksDone() error {
+	b.before("chunks done")
+	return b.Batch.ChunksDone()
+}
+
+func (b hookedBatch) Manifests() ([]string, error) {
+	b.before("manifests")
+	return b.Batch.Manifests()
+}
+
+func (b hookedBatch) ReadManifest(name string) ([]byte, error) {
+	b.before("read manifest")
+	return b.Batch.ReadManifest(name)
+}
+
+func (b hookedBatch) RemoveManifest(name string) error {
+	b.before("remove manifest")
+	return b.Batch.RemoveManifest(name)
+}
+
+func (b hookedBatch) Finish() error {
+	b.before("finish")
+	return b.Batch.Finish()
+}
+
+// hookedStore calls before ahead of each put.
+type hookedStore struct {
+	store.Store
+	before func(step string)
+}
+
+func (s hookedStore) Put(ctx context.Context, key string, body []byte, cond store.Condition) (store.Info, error) {
+	s.before("put")
+	return s.Store.Put(ctx, key, body, cond)
+}
+
+// A world is a database and its replica, while a copier is stopped in the middle of a pass.
+type world struct {
+	t     *testing.T
+	d     *database
+	b     *bucket
+	other *copier.Copier // of another process, as it were
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, b: newBucket()}
+	w.d = newDatabase(t, newRoot(t, nil), "/data/a.db", "t1", 5)
+	w.b.history = w.d.history
+	w.other = newCopier(t, &copier.Options{Open: opens(w.b)})
+	return w
+}
+
+func (w *world) commit()  { w.d.commit(1, 2) }
+func (w *world) smaller() { w.d.commit(3) }
+
+// drain lets the other copier work, for less time than it waits for the lock of the manifests.
+func (w *world) drain() {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+	defer cancel()
+	err := w.other.Flush(ctx, w.d.root, w.d.key)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, copier.ErrNothingStaged) {
+		w.t.Errorf("the other copier: %v", err)
+	}
+}
+
+// die takes a snapshot, but not the step of the given name and those that follow.
+func (w *world) die(last string) {
+	w.d.write(1)
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	for _, s := range w.d.steps() {
+		if s.name == last {
+			return
+		}
+		if err := s.do(); err != nil {
+			w.t.Errorf("%s: %v", s.name, err)
+		}
+	}
+}
+
+func (w *world) drop() {
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	if err := w.d.prod.DropStaged(w.d.name); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// Others act between any two steps of a pass: whatever they do, a manifest is never uploaded
+// ahead of its chunks, nor after a newer one.
+func TestInterleavings(t *testing.T) {
+	type acts []func(*world)
+	both := func(fs ...func(*world)) func(*world) {
+		return func(w *world) {
+			for _, f := range fs {
+				f(w)
+			}
+		}
+	}
+	die := func(last string) func(*world) { return func(w *world) { w.die(last) } }
+	commit, smaller, drain := (*world).commit, (*world).smaller, (*world).drain
+	for _, tt := range []struct {
+		name string
+		acts acts
+		dies bool
+	}{
+		{"a commit", acts{commit}, false},
+		{"two commits", acts{both(commit, smaller)}, false},
+		{"commits apart", acts{smaller, commit, smaller}, false},
+		{"another copier", acts{drain}, false},
+		{"a commit and another copier", acts{both(commit, drain)}, false},
+		{"a commit, then another copier", acts{commit, drain}, false},
+		{"commits, then another copier", acts{both(commit, smaller), drain, commit}, false},
+		{"another copier and a commit", acts{both(drain, commit)}, false},
+		{"a tracker that dies before the manifest", acts{die("manifest")}, true},
+		{"a tracker that dies before ready", acts{die("ready"), drain}, true},
+		{"a tracker that dies before garbage", acts{die("garbage"), drain}, true},
+		{"a dropped manifest", acts{both((*world).drop, commit)}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			at := 0
+			for hit := true; hit; at++ {
+				for _, gap := range []int{1, 4} {
+					if gap > 1 && len(tt.acts) == 1 {
+						continue
+					}
+					var trail []string
+					synctest.Test(t, func(t *testing.T) {
+						w := newWorld(t)
+						w.d.snapshot()
+						w.drain()
+						w.commit()  // published
+						w.smaller() // only staged
+						var over atomic.Bool
+						before := func(step string) {
+							if over.Load() {
+								return
+							}
+							i := len(trail)
+							trail = append(trail, step)
+							if k := (i - at) / gap; i >= at && (i-at)%gap == 0 && k < len(tt.acts) {
+								tt.acts[k](w)
+							}
+						}
+						c := newCopier(t, &copier.Options{
+							Open: opens(hookedStore{w.b, before}), ChunkUploads: 1,
+						})
+						ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+						defer cancel()
+						src := hooked{copier.RootSource(w.d.root, w.d.key), before}
+						if err := c.FlushSource(ctx, src, w.d.key); err != nil {
+							t.Error(err)
+						}
+						over.Store(true)
+						c.Close(ctx)
+						if tt.dies {
+							w.d.snapshot()
+						}
+						flush(t, w.other, w.d)
+						w.d.same(w.b)
+						w.d.empty()
+					})
+					hit = at < len(trail)
+					if t.Failed() {
+						t.Fatalf("at step %d, gap %d of %q", at, gap, trail)
+					}
+				}
+			}
+			if at < 20 {
+				t.Errorf("a pass has only %d steps", at)
+			}
+		})
+	}
+}
+
+// A copier that is slow with an old manifest, and another one that does not wait for it any
+// longer: the old one may win, but not for good.
+func TestSlowManifest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.b.mayGoBack = true
+		w.d.snapshot()
+		stop := true
+		before := func(string) {
+			if !stop {
+				return
+			}
+			stop = false
+			w.commit()
+			flush(t, w.other, w.d) // with the patience to go on without the lock
+			if w.b.last[w.d.name] != w.d.seq {
+				t.Error("the other copier did not upload the newer manifest")
+			}
+		}
+		c := newCopier(t, &copier.Options{Open: opens(onManifest{w.b, before}), Rescan: -1})
+		c.Add(w.d.root, w.d.key)
+		c.Notify(w.d.key)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if stop || w.b.backs != 1 {
+			t.Fatalf("the manifest went back %d times", w.b.backs)
+		}
+		w.d.same(w.b)
+	})
+}
+
+// onManifest calls before ahead of each put of a manifest.
+type onManifest struct {
+	store.Store
+	before func(step string)
+}
+
+func (s onManifest) Put(ctx context.Context, key string, body []byte, cond store.Condition) (store.Info, error) {
+	if strings.HasPrefix(key, "m/") {
+		s.before("put manifest")
+	}
+	return s.Store.Put(ctx, key, body, cond)
+}
+
+// Copiers of several processes, trackers and flushes, all at once.
+func TestConcurrently(t *testing.T) {
+	root := newRoot(t, nil)
+	b := newBucket()
+	d := newDatabase(t, root, "/data/a.db", "t1", 8)
+	b.history = d.history
+	b.mayGoBack = true // the lock is not waited for forever
+	fault := storefault.New(b, func(call storefault.Call) storefault.Fault {
+		return storefault.Fault{Fail: call.N%29 == 7, Lost: call.N%31 == 9}
+	})
+	var copiers []*copier.Copier
+	for range 3 {
+		c := newCopier(t, &copier.Options{
+			Open: opens(fault), Spacing: -1, MinBackoff: time.Millisecond, Rescan: 5 * time.Millisecond,
+			Desync: func(_ spool.Key, err error) { t.Errorf("demand of a snapshot: %v", err) },
+		})
+		c.Add(root, d.key)
+		copiers = append(copiers, c)
+	}
+	second, err := root.Producer(spool.DB{Path: "/data/a.db", Dev: 1, Ino: 2}, spool.Target{ID: "t1", Spec: []byte(`"t1"`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+
+	seed := time.Now().UnixNano()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(uint64(seed), 0))
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for _, c := range copiers[:2] {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				_ = c.Flush(ctx, root, d.key) // may be interrupted
+				cancel()
+			}
+		})
+	}
+	for i := range 300 {
+		d.mu.Lock()
+		if r.IntN(3) == 0 {
+			d.prod, second = second, d.prod // the other tracker's turn
+		}
+		d.mu.Unlock()
+		switch r.IntN(20) {
+		case 0:
+			if err := d.prod.DropStaged(d.name); err != nil {
+				t.Error(err)
+			}
+		case 1:
+			d.commit(1, 2, 3, 4, 5, 6, 7)
+		default:
+			d.commit(1 + r.IntN(7))
+		}
+		copiers[i%3].Notify(d.key)
+	}
+	close(done)
+	wg.Wait()
+	for _, c := range copiers {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if err := c.Close(ctx); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		cancel()
+	}
+	d.same(b)
+	d.empty()
+}
