@@ -22,7 +22,7 @@ const fill = "INSERT INTO t SELECT value, hex(zeroblob(value %% 700)), value %% 
 func (s *suite) works(t *testing.T, mode string, pageSize int) {
 	path := tempPath(t)
 	c := s.conn(t, path, "")
-	execute(t, c, "PRAGMA page_size="+strconv.Itoa(pageSize))
+	execute(t, c, "PRAGMA synchronous=OFF; PRAGMA page_size="+strconv.Itoa(pageSize))
 	setUp(t, c, mode)
 	execute(t, c, "CREATE INDEX i ON t (c, b)")
 	execute(t, c, fmt.Sprintf(fill, 1, 1000))

@@ -33,12 +33,12 @@ func On(name string) Open {
 	}
 }
 
-// Main runs the tests of a package that calls [Run]: call it from TestMain,
-// after registering the VFS. In a process that the suite has started as its
-// helper it serves the suite instead. SQLite's machine code is shared by them
-// all in a cache that is removed at the end.
-func Main(m *testing.M, open Open) {
-	os.Exit(run(m, open))
+// Main runs the tests of a package that calls [Run], and exits: call it from
+// TestMain, after registering the VFS. In a process that the suite has started
+// as its helper it serves the suite instead. SQLite's machine code is shared by
+// them all in a cache that is removed at the end. The tests are a *testing.M.
+func Main(tests interface{ Run() int }, open Open) {
+	os.Exit(run(tests, open))
 }
 
 const (
@@ -46,7 +46,7 @@ const (
 	envCache  = "BOULE_VFSTEST_CACHE"
 )
 
-func run(m *testing.M, open Open) int {
+func run(tests interface{ Run() int }, open Open) int {
 	cache := os.Getenv(envCache)
 	if cache == "" {
 		dir, err := os.MkdirTemp("", "boule-vfstest-")
@@ -65,7 +65,7 @@ func run(m *testing.M, open Open) int {
 	if os.Getenv(envHelper) != "" {
 		return serve(os.Stdin, os.Stdout, open)
 	}
-	return m.Run()
+	return tests.Run()
 }
 
 // Run checks the VFS that open opens databases on. Each subtest is named by
