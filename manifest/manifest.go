@@ -102,7 +102,7 @@ func (m *Manifest) Contents() Fingerprint {
 	for i, f := range m.Chunks {
 		buf = f.append(buf)
 		if len(buf) == cap(buf) || i == len(m.Chunks)-1 {
-			h.Write(buf)
+			_, _ = h.Write(buf)
 			buf = buf[:0]
 		}
 	}

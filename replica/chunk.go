@@ -32,10 +32,10 @@ func newReader(m *manifest.Manifest, sources []Source, cache *Cache) (*reader, e
 // local returns the chunk with index i if it needs no I/O. The caller must not
 // write to it.
 func (r *reader) local(i int) ([]byte, bool) {
-	switch f := r.m.Chunks[i]; {
-	case f == r.m.Chunks[0]:
+	switch r.m.Chunks[i] {
+	case r.m.Chunks[0]:
 		return r.m.First, true
-	case f == manifest.ZeroChunk:
+	case manifest.ZeroChunk:
 		return zeros[:], true
 	}
 	return nil, false

@@ -115,16 +115,6 @@ func (b *bucket) upload(t testing.TB, db []byte) *manifest.Manifest {
 	return m
 }
 
-// on limits a plan to some of the calls.
-func on(verb store.Verb, key string, f storefault.Fault) storefault.Plan {
-	return func(c storefault.Call) storefault.Fault {
-		if c.Verb == verb && (key == "" || c.Key == key) {
-			return f
-		}
-		return storefault.Fault{}
-	}
-}
-
 // files returns the content of all files in a directory.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()

@@ -66,7 +66,7 @@ type FS interface {
 	// is closed, and after the directory is renamed.
 	Sub(name string) (FS, error)
 	// Close releases the directory. Files that are open stay open.
-	Close() error
+	io.Closer
 }
 
 // A File is a file opened for reading.

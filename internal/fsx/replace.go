@@ -47,7 +47,7 @@ func replace(fsys FS, name string, perm fs.FileMode, write func(io.Writer) error
 			f.Close()
 		}
 		if !renamed {
-			cleanup(fsys, temp)
+			_ = cleanup(fsys, temp)
 		}
 	}()
 	if err := write(f); err != nil {

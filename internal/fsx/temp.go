@@ -119,7 +119,7 @@ func (t *TempFile) Abort() {
 	}
 	t.File.Close()
 	if !t.placed || t.linked {
-		cleanup(t.dir, t.temp)
+		_ = cleanup(t.dir, t.temp)
 	}
 	t.release()
 }
