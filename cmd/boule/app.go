@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,6 +76,16 @@ func caches(ts []target.Target) []target.Target {
 		}
 	}
 	return cs
+}
+
+// done closes a Replicator at once: commands that have something to upload have
+// waited for it before, as long as they were told to.
+func (a *app) done(r *boule.Replicator) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := r.Close(ctx); err != nil {
+		a.log.Debug("left for later", "error", err)
+	}
 }
 
 // needStore is the error of a command that is useless without a store.

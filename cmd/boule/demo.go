@@ -100,7 +100,7 @@ func (a *app) demo(ctx context.Context, duration time.Duration, keep bool) (err 
 	if err != nil {
 		return err
 	}
-	defer r.Close(context.WithoutCancel(ctx))
+	defer a.done(r)
 	if err := demoSchema(ctx, r, db); err != nil {
 		return err
 	}

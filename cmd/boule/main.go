@@ -56,6 +56,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // message is err in one line, without the prefix that run prints anyway.
 func message(err error) string {
 	msg := strings.TrimPrefix(err.Error(), "boule: ")
+	msg = strings.ReplaceAll(msg, ": boule: ", ": ")
 	return strings.Join(strings.Fields(strings.ReplaceAll(msg, "\n", "; ")), " ")
 }
 

@@ -65,7 +65,7 @@ func (a *app) sync(ctx context.Context, path string, optimize bool) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close(ctx)
+	defer a.done(r)
 	if optimize {
 		if err := r.Optimize(ctx, path); err != nil {
 			return err

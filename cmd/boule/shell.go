@@ -86,7 +86,7 @@ func (a *app) shell(ctx context.Context, db string, sql []string, readonly bool,
 	if err != nil {
 		return err
 	}
-	defer r.Close(context.WithoutCancel(ctx))
+	defer a.done(r)
 	if !readonly && !r.Replicating() {
 		fmt.Fprintf(a.stderr, "boule: not replicating %s: %s\n", db, r.WhyNot())
 	}
