@@ -27,7 +27,7 @@ type database struct {
 
 	mu         sync.Mutex // guards what follows and the states of targets
 	refs       int
-	firstSight bool      // to be evaluated once although nobody wrote
+	firstSight bool      // to be visited once although nobody wrote, which also cleans up
 	undone     bool      // a connection left without a snapshot of what it wrote
 	retryAt    time.Time // when undone is due
 	retries    int       // how often it was
@@ -287,7 +287,18 @@ func (d *database) leave() {
 func (d *database) settled() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.firstSight, d.undone = false, false
+	d.undone = false
+}
+
+// vacant notes that the database has nothing to stage.
+func (d *database) vacant() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, ts := range d.targets {
+		if ts.failures == 0 {
+			ts.set(StateOK)
+		}
+	}
 }
 
 // distrust makes the next evaluation of a target ignore that ids are equal.

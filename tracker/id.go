@@ -37,8 +37,11 @@ func newUUID() []byte {
 // versionID returns the id of a database: its attribute, where there are attributes, and the
 // fingerprint of its header. It is empty, and then equals nothing, if there should be an
 // attribute and is none.
-func versionID(fd uintptr, header manifest.Fingerprint) []byte {
-	attr, err := getAttr(fd)
+func versionID(fd uintptr, header manifest.Fingerprint, noAttr bool) []byte {
+	attr, err := []byte(nil), errNoAttr
+	if !noAttr {
+		attr, err = getAttr(fd)
+	}
 	if err != nil && !errors.Is(err, errNoAttr) || err == nil && len(attr) == 0 {
 		return nil
 	}

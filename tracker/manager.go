@@ -50,7 +50,7 @@ func New(opts *Options) *Manager {
 // be tracked is not, see [Tracker.Untracked], and its version id is kept honest nevertheless.
 // path is the absolute path under which SQLite opened it, beside which the journal is.
 func (m *Manager) Track(path string, f File, mode Mode) *Tracker {
-	t := &Tracker{m: m, file: f, path: path, log: m.log.With("db", path)}
+	t := &Tracker{m: m, file: f, path: path, log: m.log.With("db", path), noAttr: m.opts.noAttr}
 	t.dirty.reset()
 	t.guard("track", func() {
 		db, err := m.attach(path, f, mode)

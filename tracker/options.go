@@ -19,6 +19,8 @@ type Options struct {
 	Logger     *slog.Logger    // nil discards
 	MinBackoff time.Duration   // before the first retry of a failed snapshot; 1s
 	MaxBackoff time.Duration   // between later retries; 60s
+
+	noAttr bool // for tests: as if the filesystem had no extended attributes
 }
 
 func (o *Options) withDefaults() Options {

@@ -49,6 +49,7 @@ func (t *Tracker) evaluate(held Held) {
 		t.db.settled()
 		return
 	case errors.Is(err, ErrEmpty):
+		t.db.vacant()
 		t.finish(held, v, true)
 		return
 	case err != nil:

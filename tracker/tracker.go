@@ -37,7 +37,7 @@ type Tracker struct {
 	renewed bool   // the id was replaced since EXCLUSIVE was taken or a snapshot
 	uuid    []byte // by this
 	stuck   bool   // the id could not be replaced
-	noAttr  bool   // the filesystem has no attributes
+	noAttr  bool   // the filesystem is known to have no attributes
 }
 
 // guard runs f, and other if f panics, so that no bug in here reaches SQLite.
@@ -85,7 +85,7 @@ func (t *Tracker) headerSum() (manifest.Fingerprint, error) {
 }
 
 func (t *Tracker) versionID(header manifest.Fingerprint) []byte {
-	return versionID(t.file.Fd(), header)
+	return versionID(t.file.Fd(), header, t.noAttr)
 }
 
 // WillWrite says that n bytes at off are about to be written to the file.
