@@ -59,6 +59,9 @@ func child() int {
 }
 
 func runChild(what, path string, args []string) error {
+	if what == "exec" {
+		return execAll(append([]string{path}, args...))
+	}
 	c, err := vfstest.On(wasmvfs.Name)(path, "")
 	if err != nil {
 		return err
@@ -86,17 +89,30 @@ func runChild(what, path string, args []string) error {
 			return err
 		}
 		select {}
-	case "exec":
-		// Each statement with the code of its error.
-		for _, sql := range args {
-			_, err := rows(c, sql)
-			var code sqlite3.ExtendedErrorCode
-			errors.As(err, &code)
-			fmt.Printf("%d ", code)
-		}
-		return c.Close()
 	}
 	return fmt.Errorf("unknown child %q", what)
+}
+
+// execAll is given a path and two statements, another path and so on, and
+// prints the code of the error of each second statement.
+func execAll(args []string) error {
+	codes := []int{}
+	for ; len(args) >= 3; args = args[3:] {
+		err := func() error {
+			c, err := vfstest.On(wasmvfs.Name)(args[0], "")
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			_, first := rows(c, args[1])
+			_, err = rows(c, args[2])
+			return errors.Join(err, first)
+		}()
+		var code sqlite3.ExtendedErrorCode
+		errors.As(err, &code)
+		codes = append(codes, int(code))
+	}
+	return json.NewEncoder(os.Stdout).Encode(codes)
 }
 
 func writeFile(t testing.TB, path string, data []byte) {

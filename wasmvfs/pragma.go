@@ -63,13 +63,20 @@ func (f *dbFile) lockingMode(value string) {
 	default:
 		return // a question
 	}
-	f.exclusive = exclusive
+	f.setExclusive(exclusive)
 	if f.conn == nil || f.conn.main != f {
 		return
 	}
 	f.conn.exclusive = exclusive
 	for _, other := range f.conn.files {
-		other.exclusive = exclusive
+		other.setExclusive(exclusive)
+	}
+}
+
+func (f *dbFile) setExclusive(on bool) {
+	f.exclusive = on
+	if !on {
+		f.committed = false // the lock is released by the next transaction only
 	}
 }
 

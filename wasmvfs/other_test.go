@@ -1,0 +1,5 @@
+//go:build !unix
+
+package wasmvfs_test
+
+const syncsDirectories = false
