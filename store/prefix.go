@@ -45,11 +45,15 @@ var (
 func (p prefixed) Unwrap() Store { return p.s }
 
 func (p prefixed) String() string {
-	base := p.s.String()
+	base, query, ok := strings.Cut(p.s.String(), "?")
 	if !strings.HasSuffix(base, "/") {
 		base += "/"
 	}
-	return base + p.prefix
+	base += p.prefix
+	if ok {
+		base += "?" + query
+	}
+	return base
 }
 
 func (p prefixed) Gate(gate Gate) (Store, bool) {
