@@ -52,7 +52,7 @@ func New(opts *Options) *Copier {
 // An entry is one spool in the copier's care.
 type entry struct {
 	key    spool.Key
-	src    source
+	root   *spool.Root
 	remote *remote
 	counts counters
 
@@ -94,16 +94,12 @@ const (
 // for work in it at once. It waits for nothing. All roots given to one Copier must be of one
 // directory.
 func (c *Copier) Add(root *spool.Root, key spool.Key) {
-	c.add(rootSource{root, key}, key)
-}
-
-func (c *Copier) add(src source, key spool.Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return
 	}
-	e := c.enter(src, key)
+	e := c.enter(root, key)
 	if e.state == idle {
 		c.enqueue(e, e.earliest(time.Now()))
 		c.dispatch()
@@ -111,7 +107,7 @@ func (c *Copier) add(src source, key spool.Key) {
 }
 
 // enter returns the entry of the key, with one more reference. Callers hold mu.
-func (c *Copier) enter(src source, key spool.Key) *entry {
+func (c *Copier) enter(root *spool.Root, key spool.Key) *entry {
 	if v, ok := c.byKey.Load(key); ok {
 		e := v.(*entry)
 		e.refs++
@@ -124,7 +120,7 @@ func (c *Copier) enter(src source, key spool.Key) *entry {
 		c.remotes[key.Target] = r
 	}
 	e := &entry{
-		key: key, src: src, remote: r, refs: 1,
+		key: key, root: root, remote: r, refs: 1,
 		turn:     make(chan struct{}, 1),
 		checked:  make(map[string]uint64),
 		rejected: make(map[string]int),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/boule-db/boule/copier"
+	"github.com/boule-db/boule/internal/fsx"
 	"github.com/boule-db/boule/internal/storefault"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
@@ -439,12 +440,20 @@ func TestPanics(t *testing.T) {
 // The tap is part of a copy: without it there is no success.
 func TestTapFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		root := newRoot(t, nil)
+		times := 2
+		root := newRoot(t, &spool.Options{WrapFS: func(f fsx.FS) fsx.FS {
+			return fsx.Faulty(f, func(op fsx.Op, name string) error {
+				if strings.Contains(name, ".tap") && op == fsx.OpRename && times > 0 {
+					times--
+					return errFault
+				}
+				return nil
+			})
+		}})
 		b := newBucket()
 		d := newDatabase(t, root, "/data/a.db", "t1", 2)
-		src := &tapFails{Source: copier.RootSource(root, d.key), times: 2}
 		c := newCopier(t, &copier.Options{Open: opens(b)})
-		c.AddSource(src, d.key)
+		c.Add(root, d.key)
 		d.snapshot()
 		c.Notify(d.key)
 		synctest.Wait()
@@ -458,17 +467,4 @@ func TestTapFails(t *testing.T) {
 			t.Errorf("got status %+v after %d uploads", st, len(b.times))
 		}
 	})
-}
-
-type tapFails struct {
-	copier.Source
-	times int
-}
-
-func (s *tapFails) WriteTap(name string, data []byte) error {
-	if s.times > 0 {
-		s.times--
-		return errFault
-	}
-	return s.Source.WriteTap(name, data)
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/spool"
 )
 
 // doubtFormat is the content of a tap that says: the store lacks something, and the last
@@ -47,7 +48,7 @@ func (p *pass) markDoubt(names ...string) error {
 		if err != nil {
 			return err
 		}
-		if err := p.e.src.WriteTap(name, fmt.Appendf(nil, doubtFormat, tap.sequence)); err != nil {
+		if err := p.e.root.WriteTap(p.e.key.Target, name, fmt.Appendf(nil, doubtFormat, tap.sequence)); err != nil {
 			return fmt.Errorf("write tap: %w", err)
 		}
 	}
@@ -142,7 +143,7 @@ func (p *pass) dropCorrupt(up *uploader) error {
 
 // setAside deals with chunks of a batch that will never be uploaded: its manifests are removed
 // first, then those chunks. Done means that nothing is left of the batch.
-func (p *pass) setAside(b batch, up *uploader) (done bool, err error) {
+func (p *pass) setAside(b *spool.Batch, up *uploader) (done bool, err error) {
 	useless := up.corrupt
 	if len(up.refused) > 0 {
 		given, err := p.giveUp(up)
@@ -222,8 +223,8 @@ func (p *pass) stagedNames() ([]string, error) {
 	}
 	var names []string
 	for _, f := range files {
-		names = append(names, f.name)
-		_ = f.file.Close() // read only
+		names = append(names, f.Name)
+		_ = f.Close() // read only
 	}
 	return names, nil
 }

@@ -25,16 +25,12 @@ const localTries = 4
 // flush again. After any error, what was not uploaded is still in the spool, and the copier goes
 // on trying in the background.
 func (c *Copier) Flush(ctx context.Context, root *spool.Root, key spool.Key) error {
-	return c.flush(ctx, rootSource{root, key}, key)
-}
-
-func (c *Copier) flush(ctx context.Context, src source, key spool.Key) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return c.failed("flush", key, Status{}, ErrClosed)
 	}
-	e := c.enter(src, key)
+	e := c.enter(root, key)
 	ctx, a := c.begin(ctx)
 	c.mu.Unlock()
 

@@ -34,7 +34,7 @@ type pass struct {
 	e     *entry
 	flush bool // no spacing, no giving way
 
-	cons    consumer
+	cons    *spool.Consumer
 	meta    spool.Metadata
 	started time.Time
 	out     outcome
@@ -120,7 +120,7 @@ func guard(f func() error) (err error) {
 }
 
 func (p *pass) open(f func(*pass) error) error {
-	cons, err := p.e.src.Open()
+	cons, err := p.e.root.Consumer(p.e.key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the database was never tracked, or is gone
 	}
@@ -141,7 +141,7 @@ func (p *pass) open(f func(*pass) error) error {
 
 // vanished reports whether the spool is gone.
 func (p *pass) vanished() bool {
-	cons, err := p.e.src.Open()
+	cons, err := p.e.root.Consumer(p.e.key)
 	if err == nil {
 		_ = cons.Close()
 	}
@@ -155,12 +155,22 @@ func (p *pass) drain(ctx context.Context) error {
 		return fmt.Errorf("tidy: %w", err)
 	}
 	p.e.counts.pending.Store(0)
-	for _, step := range []func(context.Context) error{p.ready, p.staging, p.ready} {
-		if err := step(ctx); err != nil {
-			return err
-		}
+	if err := p.ready(ctx); err != nil {
+		return err
 	}
-	return nil
+	if err := p.staging(ctx); err != nil {
+		return err
+	}
+	// A manifest in ready has to wait, if one was uploaded now. In ready it keeps others from
+	// becoming ready; in consuming it would let them, and make them wait in turn.
+	busy, err := p.cons.Busy()
+	if err != nil {
+		return fmt.Errorf("look for ready: %w", err)
+	}
+	if !busy || !p.spaced() {
+		return nil
+	}
+	return p.ready(ctx)
 }
 
 // stores opens the target when it is first needed, so that an idle spool costs no request.

@@ -3,7 +3,9 @@ package copier_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,138 +14,11 @@ import (
 	"time"
 
 	"github.com/boule-db/boule/copier"
+	"github.com/boule-db/boule/internal/fsx"
 	"github.com/boule-db/boule/internal/storefault"
 	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store"
 )
-
-// hooked calls before ahead of each step of a consumer, with a description.
-type hooked struct {
-	copier.Source
-	before func(step string)
-}
-
-type hookedConsumer struct {
-	copier.Consumer
-	before func(step string)
-}
-
-type hookedBatch struct {
-	copier.Batch
-	before func(step string)
-}
-
-func (s hooked) Open() (copier.Consumer, error) {
-	c, err := s.Source.Open()
-	if err != nil {
-		return nil, err
-	}
-	return hookedConsumer{c, s.before}, nil
-}
-
-func (s hooked) Tap(name string) ([]byte, error) {
-	s.before("read tap")
-	return s.Source.Tap(name)
-}
-
-func (s hooked) WriteTap(name string, data []byte) error {
-	s.before("write tap")
-	return s.Source.WriteTap(name, data)
-}
-
-func (c hookedConsumer) Tidy() error {
-	c.before("tidy")
-	return c.Consumer.Tidy()
-}
-
-func (c hookedConsumer) TakeReady() (copier.Batch, error) {
-	c.before("take ready")
-	b, err := c.Consumer.TakeReady()
-	if b == nil || err != nil {
-		return nil, err
-	}
-	return hookedBatch{b, c.before}, nil
-}
-
-func (c hookedConsumer) Busy() (bool, error) {
-	c.before("busy")
-	return c.Consumer.Busy()
-}
-
-func (c hookedConsumer) StagedChunks() ([]string, error) {
-	c.before("staged chunks")
-	return c.Consumer.StagedChunks()
-}
-
-func (c hookedConsumer) ReadStagedChunk(name string) ([]byte, error) {
-	c.before("read staged chunk")
-	return c.Consumer.ReadStagedChunk(name)
-}
-
-func (c hookedConsumer) RemoveStagedChunk(name string) error {
-	c.before("remove staged chunk")
-	return c.Consumer.RemoveStagedChunk(name)
-}
-
-func (c hookedConsumer) StagedManifests() ([]copier.StagedManifest, error) {
-	c.before("staged manifests")
-	return c.Consumer.StagedManifests()
-}
-
-func (c hookedConsumer) Quiescent() (bool, error) {
-	c.before("quiescent")
-	return c.Consumer.Quiescent()
-}
-
-func (c hookedConsumer) Unchanged(m copier.StagedManifest) (bool, error) {
-	c.before("unchanged")
-	return c.Consumer.Unchanged(m)
-}
-
-func (c hookedConsumer) LockMeta(ctx context.Context) (func(), error) {
-	c.before("lock")
-	return c.Consumer.LockMeta(ctx)
-}
-
-func (b hookedBatch) Chunks() ([]string, error) {
-	b.before("chunks")
-	return b.Batch.Chunks()
-}
-
-func (b hookedBatch) ReadChunk(name string) ([]byte, error) {
-	b.before("read chunk")
-	return b.Batch.ReadChunk(name)
-}
-
-func (b hookedBatch) RemoveChunk(name string) error {
-	b.before("remove chunk")
-	return b.Batch.RemoveChunk(name)
-}
-
-func (b hookedBatch) ChunksDone() error {
-	b.before("chunks done")
-	return b.Batch.ChunksDone()
-}
-
-func (b hookedBatch) Manifests() ([]string, error) {
-	b.before("manifests")
-	return b.Batch.Manifests()
-}
-
-func (b hookedBatch) ReadManifest(name string) ([]byte, error) {
-	b.before("read manifest")
-	return b.Batch.ReadManifest(name)
-}
-
-func (b hookedBatch) RemoveManifest(name string) error {
-	b.before("remove manifest")
-	return b.Batch.RemoveManifest(name)
-}
-
-func (b hookedBatch) Finish() error {
-	b.before("finish")
-	return b.Batch.Finish()
-}
 
 // hookedStore calls before ahead of each put.
 type hookedStore struct {
@@ -159,14 +34,15 @@ func (s hookedStore) Put(ctx context.Context, key string, body []byte, cond stor
 // A world is a database and its replica, while a copier is stopped in the middle of a pass.
 type world struct {
 	t     *testing.T
+	dir   string
 	d     *database
 	b     *bucket
 	other *copier.Copier // of another process, as it were
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, b: newBucket()}
-	w.d = newDatabase(t, newRoot(t, nil), "/data/a.db", "t1", 5)
+	w := &world{t: t, dir: t.TempDir(), b: newBucket()}
+	w.d = newDatabase(t, openRoot(t, w.dir, nil), "/data/a.db", "t1", 5)
 	w.b.history = w.d.history
 	w.other = newCopier(t, &copier.Options{Open: opens(w.b)})
 	return w
@@ -208,7 +84,7 @@ func (w *world) drop() {
 	}
 }
 
-// Others act between any two steps of a pass: whatever they do, a manifest is never uploaded
+// Others act between any two operations of a pass: whatever they do, a manifest is never uploaded
 // ahead of its chunks, nor after a newer one.
 func TestInterleavings(t *testing.T) {
 	type acts []func(*world)
@@ -264,13 +140,20 @@ func TestInterleavings(t *testing.T) {
 								tt.acts[k](w)
 							}
 						}
+						over.Store(true)
+						root := openRoot(t, w.dir, &spool.Options{WrapFS: func(f fsx.FS) fsx.FS {
+							return fsx.Faulty(f, func(op fsx.Op, name string) error {
+								before(fmt.Sprint(op, " ", filepath.Base(name)))
+								return nil
+							})
+						}})
+						over.Store(false)
 						c := newCopier(t, &copier.Options{
 							Open: opens(hookedStore{w.b, before}), ChunkUploads: 1,
 						})
 						ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 						defer cancel()
-						src := hooked{copier.RootSource(w.d.root, w.d.key), before}
-						if err := c.FlushSource(ctx, src, w.d.key); err != nil {
+						if err := c.Flush(ctx, root, w.d.key); err != nil {
 							t.Error(err)
 						}
 						over.Store(true)
@@ -284,12 +167,12 @@ func TestInterleavings(t *testing.T) {
 					})
 					hit = at < len(trail)
 					if t.Failed() {
-						t.Fatalf("at step %d, gap %d of %q", at, gap, trail)
+						t.Fatalf("before operation %d, gap %d, of %q", at, gap, trail)
 					}
 				}
 			}
-			if at < 20 {
-				t.Errorf("a pass has only %d steps", at)
+			if at < 50 {
+				t.Errorf("a flush has only %d operations", at)
 			}
 		})
 	}

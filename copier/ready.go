@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/spool"
 )
 
 // ready drains the ready snapshot. A snapshot left in consuming is continued; that there is a
@@ -53,7 +54,7 @@ func (p *pass) ready(ctx context.Context) error {
 // readyManifests uploads the manifests of a batch whose chunks are all uploaded, and removes
 // them. Those that cannot be completed any more are removed as well, for the staged one is at
 // least as new: those that are superseded, not decodable, or lack chunks that the store lost.
-func (p *pass) readyManifests(ctx context.Context, b batch, names []string) error {
+func (p *pass) readyManifests(ctx context.Context, b *spool.Batch, names []string) error {
 	var bad error
 	for _, name := range names {
 		data, err := b.ReadManifest(name)
@@ -107,7 +108,7 @@ func (p *pass) publish(ctx context.Context, m candidate, still func() (bool, err
 	return p.manifest(ctx, m)
 }
 
-func removeManifests(b batch, names []string) error {
+func removeManifests(b *spool.Batch, names []string) error {
 	for _, name := range names {
 		if err := b.RemoveManifest(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove ready manifest: %w", err)
@@ -116,7 +117,7 @@ func removeManifests(b batch, names []string) error {
 	return nil
 }
 
-func finish(b batch) error {
+func finish(b *spool.Batch) error {
 	if err := b.Finish(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("finish ready: %w", err)
 	}

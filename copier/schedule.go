@@ -3,6 +3,7 @@ package copier
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -260,9 +261,12 @@ func (c *Copier) note(e *entry, out outcome, now time.Time) {
 	}
 }
 
-// complaint returns what makes a failure another one than the last: its words, less those with
-// digits, which differ from one try to the next.
+// complaint returns what makes a failure another one than the last: its words, or those of the
+// target, less those with digits, which differ from one try to the next.
 func complaint(err error) string {
+	if fault := (*remoteError)(nil); errors.As(err, &fault) {
+		err = fault.err
+	}
 	words := strings.Fields(err.Error())
 	words = slices.DeleteFunc(words, func(w string) bool { return strings.ContainsAny(w, "0123456789") })
 	return strings.Join(words, " ")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/spool"
 )
 
 // staging uploads what is staged, unless something older is on its way: ready and consuming
@@ -115,7 +116,7 @@ type candidate struct {
 	name string
 	data []byte // as in the spool, not compressed
 	m    *manifest.Manifest
-	file stagedManifest // if it is a staged one
+	file *spool.StagedManifest // if it is a staged one
 }
 
 // openStaged returns the staged manifests, held open until closeAll. There is one, or none, or
@@ -127,11 +128,11 @@ func (p *pass) openStaged() (staged []candidate, closeAll func(), err error) {
 	}
 	closeAll = func() {
 		for _, f := range files {
-			_ = f.file.Close() // read only
+			_ = f.Close() // read only
 		}
 	}
 	for _, f := range files {
-		data, err := f.file.Bytes()
+		data, err := f.Bytes()
 		if err != nil {
 			closeAll()
 			return nil, nil, fmt.Errorf("read staged manifest: %w", err)
@@ -139,9 +140,9 @@ func (p *pass) openStaged() (staged []candidate, closeAll func(), err error) {
 		m, err := manifest.Decode(data)
 		if err != nil {
 			closeAll()
-			return nil, nil, p.demandSnapshot(fmt.Errorf("staged manifest %s: %w", f.name, err))
+			return nil, nil, p.demandSnapshot(fmt.Errorf("staged manifest %s: %w", f.Name, err))
 		}
-		staged = append(staged, candidate{name: f.name, data: data, m: m, file: f})
+		staged = append(staged, candidate{name: f.Name, data: data, m: m, file: f})
 	}
 	return staged, closeAll, nil
 }
@@ -185,7 +186,7 @@ type tapState struct {
 
 // readTap reads the tap of the manifest. One that is not a manifest is a doubt.
 func (p *pass) readTap(name string) (tapState, error) {
-	data, err := p.e.src.Tap(name)
+	data, _, err := p.e.root.Tap(p.e.key.Target, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return tapState{}, nil
 	}

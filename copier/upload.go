@@ -191,7 +191,7 @@ func (p *pass) manifest(ctx context.Context, m candidate) error {
 	if tap.sequence > m.m.Sequence {
 		p.lookAgain(time.Now())
 	}
-	if err := p.e.src.WriteTap(m.name, m.data); err != nil {
+	if err := p.e.root.WriteTap(p.e.key.Target, m.name, m.data); err != nil {
 		return fmt.Errorf("write tap: %w", err)
 	}
 	delete(p.e.doubts, m.name)
