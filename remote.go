@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlitedriver "github.com/ncruces/go-sqlite3/driver"
@@ -116,7 +117,7 @@ func openSources(ctx context.Context, targets []target.Target) ([]replica.Source
 	var sources []replica.Source
 	var failed []error
 	for _, t := range targets {
-		stores, err := target.Open(ctx, t, &target.OpenOptions{Limiter: budgets.reads})
+		stores, err := readStores(ctx, t)
 		if err != nil {
 			failed = append(failed, err)
 			continue
@@ -127,6 +128,30 @@ func openSources(ctx context.Context, targets []target.Target) ([]replica.Source
 		return nil, errors.Join(failed...)
 	}
 	return sources, nil
+}
+
+// opened are the stores that this process reads from, by target: their connections
+// are worth keeping, and a reader polls.
+var opened = struct {
+	sync.Mutex
+	byID map[string]*target.Stores
+}{byID: map[string]*target.Stores{}}
+
+func readStores(ctx context.Context, t target.Target) (*target.Stores, error) {
+	opened.Lock()
+	stores := opened.byID[t.ID()]
+	opened.Unlock()
+	if stores != nil {
+		return stores, nil
+	}
+	stores, err := target.Open(ctx, t, &target.OpenOptions{Limiter: budgets.reads})
+	if err != nil {
+		return nil, err
+	}
+	opened.Lock()
+	defer opened.Unlock()
+	opened.byID[t.ID()] = stores
+	return stores, nil
 }
 
 // implied is the target that a manifest lies in, when it is referred to by file or

@@ -17,6 +17,13 @@ var bin, wasmCache string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	if os.Getenv(envChild) != "" {
+		if err := child(); err != nil {
+			fmt.Fprintln(os.Stderr, "writer:", err)
+			return 1
+		}
+		return 0
+	}
 	dir, err := os.MkdirTemp("", "boule-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
