@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -106,10 +108,23 @@ func (a *app) shell(ctx context.Context, db string, sql []string, readonly bool,
 
 func runShell(ctx context.Context, conn *sqlite3.Conn, sql []string, opts *shell.Options) error {
 	s := shell.New(conn, opts)
-	if len(sql) > 0 {
-		return s.RunArgs(ctx, sql)
+	var err error
+	switch {
+	case len(sql) > 0:
+		err = s.RunArgs(ctx, sql)
+	case opts.Interactive:
+		// The shell handles interrupts itself: one ends a statement, no more.
+		own, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM)
+		defer stop()
+		err = s.Run(own)
+	default:
+		err = s.Run(ctx)
 	}
-	return s.Run(ctx)
+	var told *shell.Error
+	if errors.As(err, &told) {
+		return &quietError{err}
+	}
+	return err
 }
 
 // leave waits until the store has what was written.

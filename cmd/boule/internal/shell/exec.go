@@ -73,7 +73,7 @@ func (s *Shell) locate(src source, it item, offset int, err error) *Error {
 
 // runStmt runs one statement, prints its rows, and closes it.
 func (s *Shell) runStmt(stmt *sqlite3.Stmt) error {
-	defer stmt.Close() // repeats the error of Step, if any
+	defer closeStmt(stmt)
 	n := stmt.ColumnCount()
 	var p printer
 	row := make([]cell, n)
@@ -111,6 +111,9 @@ func (s *Shell) runStmt(stmt *sqlite3.Stmt) error {
 	return nil
 }
 
+// closeStmt ignores the error: it only repeats that of the last Step.
+func closeStmt(stmt *sqlite3.Stmt) { _ = stmt.Close() }
+
 // A cell is one value of a row. Its bytes are SQLite's and last until the next
 // value is read.
 type cell struct {
@@ -143,7 +146,7 @@ func (s *Shell) query(sql string, row func(*sqlite3.Stmt) error, params ...strin
 	if err != nil {
 		return err
 	}
-	defer stmt.Close()
+	defer closeStmt(stmt)
 	for i, p := range params {
 		if err := stmt.BindText(i+1, p); err != nil {
 			return err

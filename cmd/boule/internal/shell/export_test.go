@@ -16,6 +16,9 @@ func (s *Shell) SetLines(lines LineSource, signals chan os.Signal) {
 	s.signals = signals
 }
 
+// SetSignals makes Run take interrupts from signals.
+func (s *Shell) SetSignals(signals chan os.Signal) { s.signals = signals }
+
 // An Item is what a script is cut into.
 type Item struct {
 	Dot  bool

@@ -125,7 +125,7 @@ func (s *Shell) importRows(c *csvReader, table string) error {
 	if err != nil {
 		return err
 	}
-	defer stmt.Close()
+	defer closeStmt(stmt)
 	for {
 		fields, line, err := c.read()
 		switch {

@@ -49,7 +49,7 @@ func (s *Shell) runInteractive(ctx context.Context) error {
 		}()
 	}
 	lines := s.newLineSource()
-	defer lines.Close()
+	defer func() { _ = lines.Close() }()
 	next := lineReader{source: lines}
 
 	version, err := s.texts("SELECT sqlite_version()")
@@ -100,26 +100,31 @@ func (s *Shell) runInteractive(ctx context.Context) error {
 
 // runTyped runs an item that an interrupt stops without ending the run.
 func (s *Shell) runTyped(ctx context.Context, it item) (interrupted bool, err error) {
-	select {
-	case <-s.signals: // too late for what ran before
-	default:
-	}
 	own, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		select {
 		case <-s.signals:
+			interrupted = true
 			cancel()
 		case <-own.Done():
 		}
 	}()
 	err = s.runItem(own, source{user: true}, it)
-	interrupted = own.Err() != nil && ctx.Err() == nil
 	cancel()
 	<-done
-	if interrupted && errors.Is(err, errStop) && !s.bail && !s.quit {
-		err = nil
+	select {
+	case <-s.signals: // too late for this item, but meant for the whole line
+		interrupted = true
+	default:
+	}
+	switch {
+	case !interrupted:
+	case err == nil: // what follows is not run, so say it
+		fmt.Fprintln(s.stderr, "Interrupted")
+	case errors.Is(err, errStop) && ctx.Err() == nil && !s.bail && !s.quit:
+		err = nil // has been said
 	}
 	return interrupted, err
 }

@@ -61,6 +61,7 @@ type Shell struct {
 
 	first    error // the first error reported
 	depth    int   // of nested .read
+	typing   bool  // a user is: an interrupt is no error
 	quit     bool
 	newLines func() lineSource // nil: see newLineSource
 	signals  chan os.Signal    // nil: see runInteractive
@@ -144,7 +145,9 @@ func (s *Shell) Run(ctx context.Context) error {
 	s.first, s.quit = nil, false
 	if s.opts.Interactive {
 		s.bail = s.opts.Bail > 0
+		s.typing = true
 		err := s.runInteractive(ctx)
+		s.typing = false
 		if err = s.leave(err); err == nil {
 			err = ctx.Err()
 		}
@@ -283,7 +286,7 @@ func (s *Shell) fail(src source, it item, err error) error {
 		}
 	}
 	interrupted := errors.Is(err, context.Canceled)
-	if s.first == nil && !(interrupted && src.user) { // a user means to
+	if s.first == nil && (!interrupted || !s.typing) {
 		s.first = e
 	}
 	if ferr := s.out.flush(); ferr != nil {
