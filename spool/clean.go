@@ -71,7 +71,7 @@ func (r *Root) cleanSiblings(base fsx.FS, db DB) {
 		return
 	}
 	parent := Mangle(db.Path)
-	names, err := list(base, r.name+"/"+parent)
+	names, err := list(base, r.name()+"/"+parent)
 	if err != nil {
 		r.opts.Logger.Warn("spool not cleaned", "db", db.Path, "err", err)
 		return
@@ -83,14 +83,14 @@ func (r *Root) cleanSiblings(base fsx.FS, db DB) {
 		}
 		// Two long paths may share a directory.
 		if path := r.pathOf(base, key); path == "" || path == db.Path {
-			r.remove(base, r.name+"/"+key.String(), "the database file was replaced")
+			r.remove(base, r.name()+"/"+key.String(), "the database file was replaced")
 		}
 	}
 }
 
 // pathOf returns what a spool says is the path of its database.
 func (r *Root) pathOf(base fsx.FS, key Key) string {
-	dir, err := base.Sub(r.name + "/" + key.String())
+	dir, err := base.Sub(r.name() + "/" + key.String())
 	if err != nil {
 		return ""
 	}
@@ -105,7 +105,7 @@ func (r *Root) pathOf(base fsx.FS, key Key) string {
 // cleanDangling removes spools whose database does not exist any more. Only the clear answer that
 // the path does not exist counts.
 func (r *Root) cleanDangling(base fsx.FS) {
-	parents, err := list(base, r.name)
+	parents, err := list(base, r.name())
 	if err != nil {
 		r.opts.Logger.Warn("spools not cleaned", "spool", r.Dir(), "err", err)
 		return
@@ -116,22 +116,22 @@ func (r *Root) cleanDangling(base fsx.FS) {
 		}
 		if path, ok := Unmangle(parent); ok {
 			if absent(path) {
-				r.remove(base, r.name+"/"+parent, "the database does not exist any more")
+				r.remove(base, r.name()+"/"+parent, "the database does not exist any more")
 			}
 			continue
 		}
 		// A shortened name: the spools in it know their paths.
-		names, _ := list(base, r.name+"/"+parent)
+		names, _ := list(base, r.name()+"/"+parent)
 		for _, name := range names {
 			key, ok := parseKey(parent, name)
 			if !ok {
 				continue
 			}
 			if path := r.pathOf(base, key); path != "" && Mangle(path) == parent && absent(path) {
-				r.remove(base, r.name+"/"+key.String(), "the database does not exist any more")
+				r.remove(base, r.name()+"/"+key.String(), "the database does not exist any more")
 			}
 		}
-		_ = removeIfEmpty(base, r.name+"/"+parent)
+		_ = removeIfEmpty(base, r.name()+"/"+parent)
 	}
 }
 
@@ -142,9 +142,9 @@ func absent(path string) bool {
 
 // cleanTaps removes the taps of databases of this host that have been gone for a while.
 func (r *Root) cleanTaps(base fsx.FS) {
-	targets, _ := list(base, r.name+"/"+tapDir)
+	targets, _ := list(base, r.name()+"/"+tapDir)
 	for _, target := range targets {
-		dir := r.name + "/" + tapDir + "/" + target
+		dir := r.name() + "/" + tapDir + "/" + target
 		names, _ := list(base, dir)
 		for _, name := range names {
 			age := tapAge

@@ -145,6 +145,7 @@ func TestCleanBoots(t *testing.T) {
 		check(t, os.Chtimes(filepath.Join(earlier, name), past, past))
 	}
 	last := openRoot(t, prefix, opts)
+	producer(t, last, spool.DB{Path: "/db", Dev: 1, Ino: 2})
 	last.CleanStale(spool.DB{})
 	if exists(earlier) {
 		t.Error("the directory of an earlier boot is still there")

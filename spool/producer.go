@@ -44,7 +44,7 @@ func (p *Producer) reopen() error {
 		return err
 	}
 	defer base.Close()
-	parent := p.root.name + "/" + p.key.Mangled
+	parent := p.root.name() + "/" + p.key.Mangled
 	name := parent + "/" + p.key.dir()
 	if _, err := base.Stat(name); errors.Is(err, fs.ErrNotExist) {
 		if err := p.build(base, parent, name); err != nil {
@@ -216,7 +216,8 @@ func (p *Producer) StageChunk(f manifest.Fingerprint, data []byte) error {
 	if _, err := p.dir.Stat(name); err == nil {
 		return nil
 	}
-	if err := fsx.Publish(p.dir, stagedScratch+"/"+scratchName(), name, data, false); err != nil {
+	// If another producer was faster, its file is replaced by one with the same content.
+	if err := fsx.Publish(p.dir, stagedScratch+"/"+scratchName(), name, data, true); err != nil {
 		return p.lost("stage chunk", err)
 	}
 	return nil

@@ -67,14 +67,19 @@ type Root struct {
 	perm    fs.FileMode
 	opts    Options
 	boot    instance.ID
-	name    string // of the directory of this boot, in prefix
 	counter atomic.Uint64
+
+	mu    sync.Mutex // guards the fields below
+	dir   string     // name of the directory of this boot, in prefix
+	found bool       // it was seen: dir is final
+
 	cleaned sync.Once // what is cleaned once per process
 }
 
-// OpenRoot opens PREFIX/boule-<boot>-v1, and creates what is missing: PREFIX, with its missing
-// parents, gets the permissions perm|0700, which those of everything below follow. After an
-// error empty directories may be left.
+// OpenRoot returns the root of the spools in PREFIX/boule-<boot>-v1. It makes nothing and needs
+// nothing to be there: what is missing is made when a spool is, with PREFIX and its missing
+// parents getting the permissions perm|0700, which those of everything below follow. So a prefix
+// that can't be used now may be later. It fails only if the boot can't be told.
 func OpenRoot(prefix string, perm fs.FileMode, opts *Options) (*Root, error) {
 	abs, err := filepath.Abs(prefix)
 	if err != nil {
@@ -84,38 +89,50 @@ func OpenRoot(prefix string, perm fs.FileMode, opts *Options) (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: open root: %w", err)
 	}
-	r := &Root{prefix: abs, perm: perm&0o777 | 0o700, opts: opts.withDefaults(), boot: boot}
-	base, err := r.open(true)
-	if err != nil {
-		return nil, fmt.Errorf("spool: open root: %w", err)
-	}
-	defer base.Close()
-	if r.name, err = r.probe(base); err != nil {
-		return nil, fmt.Errorf("spool: open root: %w", err)
+	r := &Root{prefix: abs, perm: perm&0o777 | 0o700, opts: opts.withDefaults(), boot: boot, dir: bootName(boot)}
+	if base, err := r.open(false); err == nil {
+		base.Close()
 	}
 	return r, nil
 }
 
 // probe finds the directory of this boot, whose name may tell a slightly different time, or
-// makes it.
-func (r *Root) probe(base fsx.FS) (string, error) {
-	exact := bootName(r.boot)
+// makes it if it should.
+func (r *Root) probe(base fsx.FS, create bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.found {
+		return nil
+	}
 	for _, drift := range []int64{0, -1, 1, -2, bootDrift} {
 		id := r.boot
 		id.Time += drift
 		name := bootName(id)
 		switch info, err := base.Stat(name); {
 		case err == nil && info.IsDir():
-			return name, nil
+			r.dir, r.found = name, true
+			return nil
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return "", err
+			return err
 		}
 	}
-	return exact, base.MkdirAll(exact, r.perm)
+	if !create {
+		return nil
+	}
+	err := base.MkdirAll(r.dir, r.perm)
+	r.found = err == nil
+	return err
+}
+
+// name returns the name of the directory of this boot, in prefix.
+func (r *Root) name() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dir
 }
 
 // Dir returns the path of the directory of this boot.
-func (r *Root) Dir() string { return filepath.Join(r.prefix, r.name) }
+func (r *Root) Dir() string { return filepath.Join(r.prefix, r.name()) }
 
 // open opens the prefix anew. Roots keep no handle, because the prefix may be deleted and made
 // again at any time.
@@ -130,7 +147,12 @@ func (r *Root) open(create bool) (fsx.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.opts.WrapFS(base), nil
+	base = r.opts.WrapFS(base)
+	if err := r.probe(base, create); err != nil {
+		base.Close()
+		return nil, err
+	}
+	return base, nil
 }
 
 func (r *Root) makePrefix() error {
@@ -169,7 +191,7 @@ func (r *Root) Consumer(k Key) (*Consumer, error) {
 		return nil, fmt.Errorf("spool: open consumer: %w", err)
 	}
 	defer base.Close()
-	dir, err := base.Sub(r.name + "/" + k.String())
+	dir, err := base.Sub(r.name() + "/" + k.String())
 	if err != nil {
 		return nil, fmt.Errorf("spool: open consumer: %w", err)
 	}
@@ -236,7 +258,7 @@ func (r *Root) tapName(target, name string) (string, error) {
 	if err := validName(name); err != nil {
 		return "", err
 	}
-	return r.name + "/" + tapDir + "/" + target + "/" + name, nil
+	return r.name() + "/" + tapDir + "/" + target + "/" + name, nil
 }
 
 // Close releases the Root. Producers and Consumers stay usable.

@@ -52,8 +52,12 @@ func TestTree(t *testing.T) {
 
 func TestPermissionsAreThoseAskedFor(t *testing.T) {
 	prefix := filepath.Join(t.TempDir(), "spool")
-	_, err := spool.OpenRoot(prefix, 0o077, nil)
-	check(t, err)
+	make := func() {
+		r, err := spool.OpenRoot(prefix, 0o077, nil)
+		check(t, err)
+		check(t, producer(t, r, spool.DB{Path: "/db"}).Close())
+	}
+	make()
 	info, err := os.Stat(prefix)
 	check(t, err)
 	if got, want := info.Mode().Perm(), fs.FileMode(0o777); got != want {
@@ -61,8 +65,7 @@ func TestPermissionsAreThoseAskedFor(t *testing.T) {
 	}
 	// An existing one keeps its own.
 	check(t, os.Chmod(prefix, 0o710))
-	_, err = spool.OpenRoot(prefix, 0o077, nil)
-	check(t, err)
+	make()
 	if info, err = os.Stat(prefix); err != nil || info.Mode().Perm() != 0o710 {
 		t.Errorf("prefix has mode %v, want 0710 (%v)", info.Mode(), err)
 	}
@@ -87,18 +90,25 @@ func TestRootIgnoresDriftOfBootTime(t *testing.T) {
 	}
 }
 
-func TestRootNeedsADirectory(t *testing.T) {
+// A prefix that cannot be used is no error until it is, and may be put right.
+func TestPrefixNeedsADirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	check(t, os.WriteFile(file, nil, 0o600))
 	for _, prefix := range []string{file, filepath.Join(file, "spool")} {
-		if _, err := spool.OpenRoot(prefix, 0, nil); err == nil {
-			t.Errorf("OpenRoot(%s) succeeded", prefix)
+		r := openRoot(t, prefix, nil)
+		if _, err := r.Producer(spool.DB{Path: "/db"}, target); err == nil {
+			t.Errorf("a spool was made below the file %s", prefix)
 		}
+		check(t, os.Remove(file))
+		check(t, producer(t, r, spool.DB{Path: "/db"}).Close())
+		check(t, os.RemoveAll(file))
+		check(t, os.WriteFile(file, nil, 0o600))
 	}
 }
 
 func TestProducerRefusesBadNames(t *testing.T) {
-	r := openRoot(t, t.TempDir(), nil)
+	prefix := t.TempDir()
+	r := openRoot(t, prefix, nil)
 	for _, path := range []string{"", "db", "/a/../db", "/a\xff", "/a\x00b", "/a/"} {
 		if _, err := r.Producer(spool.DB{Path: path}, target); !errors.Is(err, spool.ErrBadPath) {
 			t.Errorf("Producer(%q): %v", path, err)
@@ -109,7 +119,7 @@ func TestProducerRefusesBadNames(t *testing.T) {
 			t.Errorf("Producer for target %q: %v", id, err)
 		}
 	}
-	if got := tree(t, r.Dir()); len(got) > 0 {
+	if got := tree(t, prefix); len(got) > 0 {
 		t.Errorf("left in the spool: %v", got)
 	}
 	p := producer(t, r, spool.DB{Path: "/db"})

@@ -41,7 +41,7 @@ func (r *Root) Spools() ([]Info, error) {
 		return nil, fmt.Errorf("spool: list spools: %w", err)
 	}
 	defer base.Close()
-	infos, err := spoolsIn(base, r.name)
+	infos, err := spoolsIn(base, r.name())
 	if err != nil {
 		return nil, fmt.Errorf("spool: list spools: %w", err)
 	}

@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
 )
+
+// cleanEvery spares most commits the listing of a directory that is nearly always empty.
+const cleanEvery = time.Second
 
 var buffers = sync.Pool{New: func() any { return new([manifest.ChunkSize]byte) }}
 
@@ -211,9 +215,11 @@ func (p *plan) publish(name string, m *manifest.Manifest) error {
 	if errors.Is(err, spool.ErrVanished) {
 		return err
 	}
-	p.housekeeping = errors.Join(err,
-		producer.CollectGarbage(published, refs, p.copied),
-		producer.CleanScratch())
+	p.housekeeping = errors.Join(err, producer.CollectGarbage(published, refs, p.copied))
+	if now := time.Now(); now.Sub(p.ts.cleaned) > cleanEvery {
+		p.ts.cleaned = now
+		p.housekeeping = errors.Join(p.housekeeping, producer.CleanScratch())
+	}
 	if errors.Is(p.housekeeping, spool.ErrVanished) {
 		return p.housekeeping
 	}

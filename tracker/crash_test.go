@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -131,6 +132,44 @@ func TestSpoolVanishes(t *testing.T) {
 					break
 				}
 			}
+		})
+	}
+}
+
+// Snapshots that fail again and again, each of another content, do not fill the disk.
+func TestFailuresDoNotFillTheDisk(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		op   fsx.Op
+		in   string // part of the name that cannot be made
+		some int    // every so many
+	}{
+		{"manifest", fsx.OpRename, "/meta/", 1},
+		{"chunk", fsx.OpRename, "/staging/chunks/", 11},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newT(t)
+			conn := w.open(tracker.Normal)
+			conn.commit(func() { conn.fill(0, 12, 1) })
+			calls := 0
+			w.inject = func(op fsx.Op, name string) error {
+				if op == c.op && strings.Contains(name, c.in) {
+					if calls++; calls%c.some == 0 {
+						return syscall.ENOSPC
+					}
+				}
+				return nil
+			}
+			for i := range byte(40) {
+				conn.commit(func() { conn.fill(0, 12, 2+i) })
+				w.judge()
+			}
+			if h := w.health(); h.State != tracker.StateBehind {
+				t.Errorf("state is %s", h.State)
+			}
+			w.inject = nil
+			w.repair()
+			w.uploaded()
 		})
 	}
 }

@@ -43,6 +43,7 @@ type target struct {
 	spec     spool.Target
 	key      spool.Key
 	producer *spool.Producer
+	cleaned  time.Time // when its scratch directory was; guarded like producer
 
 	state        State
 	err          error

@@ -3,7 +3,10 @@ package tracker
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,9 +19,10 @@ const maxIdle = 4096
 
 // A Manager is what all connections of one configuration share. It is safe for concurrent use.
 type Manager struct {
-	opts Options
-	log  *slog.Logger
-	wake chan struct{}
+	opts   Options
+	log    *slog.Logger
+	writer string // of manifests
+	wake   chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	dbs     map[dbKey]*database
@@ -43,6 +47,11 @@ func New(opts *Options) *Manager {
 		refused: map[string]error{},
 	}
 	m.log = m.opts.Logger
+	host := strings.ToValidUTF8(m.opts.Hostname, "?")
+	if len(host) > 255 {
+		host = strings.ToValidUTF8(host[:255], "")
+	}
+	m.writer = host + " " + strconv.Itoa(os.Getpid())
 	return m
 }
 

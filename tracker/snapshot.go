@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/boule-db/boule/manifest"
@@ -127,7 +125,9 @@ func (t *Tracker) look(held Held) (view, error) {
 		}
 	}
 	info, err := statFile(t.file.Fd())
-	v.changed = info.changed
+	if info.changed.Unix() >= 0 { // else the clock is wrong
+		v.changed = info.changed
+	}
 	return v, err
 }
 
@@ -245,7 +245,7 @@ func (t *Tracker) stage(v view, plans []*plan) {
 		if p.err == nil {
 			m := &manifest.Manifest{
 				Header: v.header, VersionID: v.id, Sequence: sequence, Size: v.size, SourceTime: v.changed,
-				Generator: t.m.opts.Generator, Writer: t.m.opts.Hostname + " " + strconv.Itoa(os.Getpid()),
+				Generator: t.m.opts.Generator, Writer: t.m.writer,
 				Chunks: p.list, First: b.first,
 			}
 			p.err = p.publish(t.db.name, m)
