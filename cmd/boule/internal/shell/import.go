@@ -88,8 +88,9 @@ func (s *Shell) atomically(f func() error) (err error) {
 	if err := s.conn.Exec("SAVEPOINT boule_import"); err != nil {
 		return err
 	}
+	returned := false // and has not run out of memory, which panics
 	defer func() {
-		if err == nil {
+		if returned && err == nil {
 			if err = s.conn.Exec("RELEASE boule_import"); err == nil {
 				return
 			}
@@ -103,7 +104,9 @@ func (s *Shell) atomically(f func() error) (err error) {
 			err = errors.Join(err, fmt.Errorf("roll back: %w", rerr))
 		}
 	}()
-	return f()
+	err = f()
+	returned = true
+	return err
 }
 
 func (s *Shell) importRows(c *csvReader, table string) error {

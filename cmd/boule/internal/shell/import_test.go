@@ -136,6 +136,19 @@ func TestImportInsideATransaction(t *testing.T) {
 	diff(t, r.Out, "0\n")
 }
 
+func TestImportOutOfMemory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.csv")
+	if err := os.WriteFile(path, []byte("1\n"+strings.Repeat("x", 8<<20)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conn := open(t, ":memory:")
+	r := runScript(t, conn, &shell.Options{Bail: -1}, "CREATE TABLE t(a); PRAGMA hard_heap_limit=4000000;\n.import '"+path+"' t\nSELECT count(*) FROM t;")
+	if r.Error == nil || !strings.Contains(r.Error.Error(), "out of memory") {
+		t.Errorf("got %v, want out of memory", r.Error)
+	}
+	diff(t, r.Out, "4000000\n0\n")
+}
+
 func TestImportOfWhatModeCSVPrints(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.csv")
 	conn := open(t, ":memory:")
