@@ -28,6 +28,8 @@ func main() {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A reader that has seen enough (| head) must not keep a shell from uploading.
+	signal.Ignore(syscall.SIGPIPE)
 
 	app := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := newRoot(app)
@@ -41,6 +43,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &quiet): // already told
+	case errors.Is(err, syscall.EPIPE): // nobody is left to be told
+		return exitOK
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		fmt.Fprintln(stderr, "boule: interrupted")
 	default:
