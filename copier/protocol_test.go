@@ -38,6 +38,7 @@ type world struct {
 	d     *database
 	b     *bucket
 	other *copier.Copier // of another process, as it were
+	rest  []step         // of a snapshot begun
 }
 
 func newWorld(t *testing.T) *world {
@@ -76,6 +77,48 @@ func (w *world) die(last string) {
 	}
 }
 
+// steal lets a copier take the ready snapshot and die at its first request.
+func (w *world) steal() {
+	st := storefault.New(w.b, storefault.Always(storefault.Fault{Fail: true, Err: store.ErrAccess}))
+	c := newCopier(w.t, &copier.Options{Open: opens(st)})
+	err := c.Flush(w.t.Context(), w.d.root, w.d.key)
+	if err != nil && !errors.Is(err, store.ErrAccess) && !errors.Is(err, copier.ErrNothingStaged) {
+		w.t.Errorf("the copier that dies: %v", err)
+	}
+	gone, cancel := context.WithCancel(w.t.Context())
+	cancel()
+	c.Close(gone)
+}
+
+// begin takes the steps of a snapshot up to the manifest, and finish the others.
+func (w *world) begin() {
+	w.d.write(1)
+	w.d.write(2)
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	w.rest = w.d.steps()
+	w.take("manifest")
+}
+
+func (w *world) finish() {
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	w.take("")
+}
+
+func (w *world) take(last string) {
+	for len(w.rest) > 0 {
+		s := w.rest[0]
+		w.rest = w.rest[1:]
+		if err := s.do(); err != nil {
+			w.t.Errorf("%s: %v", s.name, err)
+		}
+		if s.name == last {
+			return
+		}
+	}
+}
+
 func (w *world) drop() {
 	w.d.mu.Lock()
 	defer w.d.mu.Unlock()
@@ -97,31 +140,32 @@ func TestInterleavings(t *testing.T) {
 	}
 	die := func(last string) func(*world) { return func(w *world) { w.die(last) } }
 	commit, smaller, drain := (*world).commit, (*world).smaller, (*world).drain
+	one, few, many := []int{1}, []int{1, 4}, []int{1, 2, 3, 4, 5}
 	for _, tt := range []struct {
 		name string
 		acts acts
+		gaps []int // operations from one act to the next
 		dies bool
 	}{
-		{"a commit", acts{commit}, false},
-		{"two commits", acts{both(commit, smaller)}, false},
-		{"commits apart", acts{smaller, commit, smaller}, false},
-		{"another copier", acts{drain}, false},
-		{"a commit and another copier", acts{both(commit, drain)}, false},
-		{"a commit, then another copier", acts{commit, drain}, false},
-		{"commits, then another copier", acts{both(commit, smaller), drain, commit}, false},
-		{"another copier and a commit", acts{both(drain, commit)}, false},
-		{"a tracker that dies before the manifest", acts{die("manifest")}, true},
-		{"a tracker that dies before ready", acts{die("ready"), drain}, true},
-		{"a tracker that dies before garbage", acts{die("garbage"), drain}, true},
-		{"a dropped manifest", acts{both((*world).drop, commit)}, false},
+		{"a commit", acts{commit}, one, false},
+		{"two commits", acts{both(commit, smaller)}, one, false},
+		{"commits apart", acts{smaller, commit, smaller}, few, false},
+		{"another copier", acts{drain}, one, false},
+		{"a commit and another copier", acts{both(commit, drain)}, one, false},
+		{"a commit, then another copier", acts{commit, drain}, few, false},
+		{"commits, then another copier", acts{both(commit, smaller), drain, commit}, few, false},
+		{"another copier and a commit", acts{both(drain, commit)}, one, false},
+		{"a commit, then a copier that dies", acts{commit, (*world).steal}, many, false},
+		{"a slow tracker", acts{(*world).begin, (*world).finish}, many, false},
+		{"a tracker that dies before the manifest", acts{die("manifest")}, one, true},
+		{"a tracker that dies before ready", acts{die("ready"), drain}, few, true},
+		{"a tracker that dies before garbage", acts{die("garbage"), drain}, few, true},
+		{"a dropped manifest", acts{both((*world).drop, commit)}, one, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			at := 0
 			for hit := true; hit; at++ {
-				for _, gap := range []int{1, 4} {
-					if gap > 1 && len(tt.acts) == 1 {
-						continue
-					}
+				for _, gap := range tt.gaps {
 					var trail []string
 					synctest.Test(t, func(t *testing.T) {
 						w := newWorld(t)
@@ -158,6 +202,7 @@ func TestInterleavings(t *testing.T) {
 						}
 						over.Store(true)
 						c.Close(ctx)
+						w.finish()
 						if tt.dies {
 							w.d.snapshot()
 						}
@@ -176,6 +221,33 @@ func TestInterleavings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A snapshot that becomes ready while staged chunks are uploaded does not wait for another pass.
+func TestReadyMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.d.snapshot()
+		w.drain()
+		w.commit()
+		w.steal()
+		w.smaller()
+		w.drain() // what was ready, and what is staged now
+		w.die("ready")
+		stop := true
+		c := newCopier(t, &copier.Options{Rescan: -1, Open: opens(hookedStore{w.b, func(string) {
+			if stop {
+				stop = false
+				w.commit()
+			}
+		}})})
+		c.Add(w.d.root, w.d.key)
+		synctest.Wait() // no time passes
+		if stop {
+			t.Fatal("nothing was uploaded")
+		}
+		w.d.same(w.b)
+	})
 }
 
 // A copier that is slow with an old manifest, and another one that does not wait for it any
