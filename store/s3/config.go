@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -25,6 +26,8 @@ type Config struct {
 
 	Timeout time.Duration // of a request that makes no progress; zero means 30 s, negative none
 	Logger  *slog.Logger  // nil discards
+
+	transport func(*http.Transport) // for tests
 }
 
 // ParseEndpoint checks the URL of a service and returns it in full. An empty

@@ -31,11 +31,11 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	what := string(e.Verb)
-	if e.Key != "" {
-		what += fmt.Sprintf(" %q", e.Key)
+	msg := string(e.Verb)
+	if e.Verb != store.VerbBucket {
+		msg += fmt.Sprintf(" %q in", e.Key)
 	}
-	msg := what + " in " + e.Store + ": "
+	msg += " " + e.Store + ": "
 	if e.kind != nil {
 		msg += e.kind.Error() + ": "
 	}

@@ -24,6 +24,10 @@ const contentType = "application/octet-stream"
 // uploadRate is the slowest upload that still counts as progress.
 const uploadRate = 128 << 10 // bytes per second
 
+func uploadTime(n int) time.Duration {
+	return time.Duration(float64(n) / uploadRate * float64(time.Second))
+}
+
 func (s *Store) bad(verb store.Verb, key string, err error) error {
 	return fmt.Errorf("%s %q in %s: %w", verb, key, s, err)
 }
@@ -76,7 +80,7 @@ func (s *Store) put(ctx context.Context, key string, body []byte, cond store.Con
 	}
 	timeout := s.timeout
 	if timeout > 0 {
-		timeout += time.Duration(float64(len(body)) / uploadRate * float64(time.Second))
+		timeout += uploadTime(len(body))
 	}
 	out, err := send(ctx, s, store.VerbPut, key, timeout, func(ctx context.Context) (*s3.PutObjectOutput, error) {
 		return s.client.PutObject(ctx, in)

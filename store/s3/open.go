@@ -73,6 +73,9 @@ func open(ctx context.Context, c Config) (*Store, error) {
 	}
 	hc := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost = idleConns
+		if c.transport != nil {
+			c.transport(t)
+		}
 	})
 	opts := []func(*config.LoadOptions) error{config.WithHTTPClient(hc)}
 	if c.Region != "" {

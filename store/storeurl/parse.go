@@ -36,6 +36,9 @@ var (
 	s3Parameters = []string{"checksum", "create_bucket", "endpoint", "path_style", "region"}
 )
 
+// readable takes back escapes that a query does not need.
+var readable = strings.NewReplacer("%3A", ":", "%2F", "/")
+
 // redact returns a URL fit for an error message.
 func redact(raw string) string { return userinfo.ReplaceAllString(raw, "//***@") }
 
@@ -178,7 +181,7 @@ func (u URL) String() string {
 	if u.CreateBucket {
 		set("create_bucket", "1")
 	}
-	out := &url.URL{Scheme: "s3", Host: u.Bucket, RawQuery: q.Encode()}
+	out := &url.URL{Scheme: "s3", Host: u.Bucket, RawQuery: readable.Replace(q.Encode())}
 	if u.Prefix != "" {
 		out.Path = "/" + u.Prefix
 	}

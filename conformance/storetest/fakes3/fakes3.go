@@ -114,6 +114,12 @@ func (s *Server) Intercept(f func(w http.ResponseWriter, r *http.Request, next h
 // Drop closes the connection without doing anything.
 func Drop() { panic(http.ErrAbortHandler) }
 
+// Hang neither answers nor does anything until the client gives up.
+func Hang(r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // the server notices the client's end only after the body
+	<-r.Context().Done()
+}
+
 // LoseReply does what the request asks and closes the connection instead of
 // answering.
 func LoseReply(r *http.Request, next http.Handler) {
