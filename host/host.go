@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -51,6 +52,8 @@ var process = struct {
 	details Details
 }{done: make(chan struct{})}
 
+var errNotStarted = errors.New("host: SQLite did not start")
+
 // Init makes SQLite ready to run, which takes about half a second when the
 // machine code is not in the cache. Only the first call counts, whatever the
 // later ones ask for; they wait for it and return its result. All faults of the
@@ -61,6 +64,7 @@ var process = struct {
 func Init(opts *Options) error {
 	process.once.Do(func() {
 		defer close(process.done)
+		process.err = errNotStarted // should start panic
 		process.details, process.err = start(opts.withDefaults())
 	})
 	return process.err

@@ -2,7 +2,6 @@ package host_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -58,6 +57,13 @@ func TestDetails(t *testing.T) {
 	if got.SQLite != embed.Version || got.SourceID != embed.SourceID || got.WasmSHA256 != embed.SHA256 {
 		t.Errorf("Info describes %s, %s, %s", got.SQLite, got.SourceID, got.WasmSHA256)
 	}
+	wazero, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/tetratelabs/wazero").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Wazero != strings.TrimSpace(string(wazero)) {
+		t.Errorf("version of wazero is %q, want %s", got.Wazero, wazero)
+	}
 	want := "interpreter"
 	if runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" {
 		want = "compiler"
@@ -67,25 +73,6 @@ func TestDetails(t *testing.T) {
 	}
 	if got.Foreign != "" {
 		t.Errorf("somebody else started SQLite: %s", got.Foreign)
-	}
-}
-
-func TestWazeroVersion(t *testing.T) {
-	// Test binaries do not know the versions of modules, so build a program.
-	out, err := exec.Command("go", "run", "./testdata/info").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var d host.Details
-	if err := json.Unmarshal(out, &d); err != nil {
-		t.Fatal(err)
-	}
-	want, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/tetratelabs/wazero").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := d.Wazero; got != strings.TrimSpace(string(want)) {
-		t.Errorf("version of wazero is %q, want %s", got, want)
 	}
 }
 
@@ -283,7 +270,7 @@ func TestProcessesRaceOnAnEmptyCache(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			out, err := command(t, "start", dir).CombinedOutput()
+			out, err := exec.Command(program, "start", dir).CombinedOutput()
 			if err != nil || !strings.Contains(string(out), `"Err":""`) {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -362,7 +349,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestMemoryLimitHolds(t *testing.T) {
-	if err := host.Init(nil); err != nil {
+	if err := host.Init(&host.Options{CacheDir: cacheDir(t)}); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := host.Open(context.Background(), ":memory:", 0)

@@ -1,8 +1,6 @@
 package host_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -11,16 +9,34 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ncruces/go-sqlite3"
-	"github.com/tetratelabs/wazero"
-
 	"github.com/boule-db/boule/embed"
 	"github.com/boule-db/boule/host"
 )
 
-// SQLite starts once per process, so most tests start processes: this program
-// again, which then does what the variable says.
-const childEnv = "BOULE_HOST_TEST_CHILD"
+// program is testdata/child. SQLite starts once per process, so most tests start
+// processes; the race detector, if it is on, stays with this one.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "boule-host-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "child.exe")
+	build := exec.Command("go", "build", "-o", program, "./testdata/child")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the program for the tests: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
 
 // report is what a child prints.
 type report struct {
@@ -29,93 +45,25 @@ type report struct {
 	Err             string
 }
 
-func TestMain(m *testing.M) {
-	what := os.Getenv(childEnv)
-	if what == "" {
-		os.Exit(m.Run())
-	}
-	if what == "nothing" {
-		os.Exit(0)
-	}
-	r := report{Before: host.Info()}
-	opts := &host.Options{CacheDir: os.Getenv(childEnv + "_DIR")}
-	switch what {
-	case "start":
-	case "warm":
-		host.Warm(opts)
-	case "own binary":
-		sqlite3.Binary = bytes.Clone(embed.Wasm())
-	case "other binary":
-		sqlite3.Binary = append(bytes.Clone(embed.Wasm()), 0, 3, 1, 'x', 'y') // a custom section
-	case "other configuration":
-		sqlite3.RuntimeConfig = wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(2048)
-	case "started":
-		sqlite3.Binary = embed.Wasm()
-		if err := sqlite3.Initialize(); err != nil {
-			panic(err)
-		}
-	default:
-		panic(what)
-	}
-	if err := host.Init(opts); err != nil {
-		r.Err = err.Error()
-	} else if err := query(&r); err != nil {
-		r.Err = err.Error()
-	}
-	r.After = host.Info()
-	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
-		panic(err)
-	}
-	os.Exit(0)
-}
-
-func query(r *report) error {
-	conn, err := host.Open(context.Background(), ":memory:", 0)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	stmt, _, err := conn.Prepare(`SELECT sqlite_version(), sqlite_source_id()`)
-	if err != nil {
-		return err
-	}
-	defer stmt.Close()
-	if !stmt.Step() {
-		return fmt.Errorf("no row: %w", stmt.Err())
-	}
-	r.Version, r.Source = stmt.ColumnText(0), stmt.ColumnText(1)
-	return nil
-}
-
-func command(tb testing.TB, what, dir string) *exec.Cmd {
-	exe, err := os.Executable()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), childEnv+"="+what, childEnv+"_DIR="+dir)
-	return cmd
-}
-
 // child runs a process that starts SQLite with the cache directory and asks it
 // something. It must always get its answer.
-func child(tb testing.TB, what, dir string) report {
+func child(tb testing.TB, way, dir string) report {
 	tb.Helper()
-	cmd := command(tb, what, dir)
+	cmd := exec.Command(program, way, dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		tb.Fatalf("child %q: %v\n%s", what, err, out)
+		tb.Fatalf("child %q: %v\n%s", way, err, out)
 	}
 	var r report
 	if err := json.Unmarshal(out, &r); err != nil {
-		tb.Fatalf("child %q: %v\n%s", what, err, out)
+		tb.Fatalf("child %q: %v\n%s", way, err, out)
 	}
 	if r.Err != "" {
-		tb.Fatalf("child %q: %s", what, r.Err)
+		tb.Fatalf("child %q: %s", way, r.Err)
 	}
 	if r.Version != embed.Version || r.Source != embed.SourceID {
-		tb.Fatalf("child %q runs SQLite %s %s", what, r.Version, r.Source)
+		tb.Fatalf("child %q runs SQLite %s %s", way, r.Version, r.Source)
 	}
 	return r
 }

@@ -51,7 +51,7 @@ func TestStagesWhatIsCommitted(t *testing.T) {
 	for _, mode := range []string{"DELETE", "TRUNCATE", "PERSIST", "MEMORY"} {
 		for size := 512; size <= 65536; size *= 2 {
 			for _, locking := range []string{"NORMAL", "EXCLUSIVE"} {
-				if locking == "EXCLUSIVE" && size != 512 && size != 4096 && size != 65536 {
+				if (locking == "EXCLUSIVE" || testing.Short()) && size != 512 && size != 4096 && size != 65536 {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s/%d/%s", mode, size, locking), func(t *testing.T) {
@@ -185,6 +185,24 @@ func TestCrashIsNotStaged(t *testing.T) {
 	wantRows(t, c, "PRAGMA integrity_check", "ok")
 	exec(t, c, "INSERT INTO t VALUES (5000, 2, 3)")
 	wantStaged(t, path)
+}
+
+// TestPlain has no tracker, as on platforms where the spool can't work.
+func TestPlain(t *testing.T) {
+	name := register(t, wasmvfs.New(nil, nil))
+	for _, mode := range []string{"DELETE", "TRUNCATE", "PERSIST", "MEMORY"} {
+		path := tempPath(t)
+		c := open(t, name, path, "")
+		setUp(t, c, mode)
+		for _, step := range steps {
+			exec(t, c, step)
+		}
+		wantRows(t, c, "PRAGMA integrity_check", "ok")
+		wantRows(t, open(t, "os", path, ""), "SELECT a FROM t", "1")
+		if h, ok := manager.Health(path); ok {
+			t.Errorf("the database is tracked: %v", h)
+		}
+	}
 }
 
 func TestWALWorksUnreplicated(t *testing.T) {

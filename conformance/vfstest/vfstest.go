@@ -92,9 +92,13 @@ func Run(t *testing.T, open Open) {
 		t.Run("BetweenProcesses", s.locksBetweenProcesses)
 		t.Run("DieWithTheProcess", s.locksDieWithTheProcess)
 	})
+	sizes := []int{512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}
+	if testing.Short() {
+		sizes = []int{512, 4096, 65536}
+	}
 	for _, mode := range journalModes() {
 		t.Run("Journal/"+mode, func(t *testing.T) {
-			for _, size := range []int{512, 1024, 2048, 4096, 8192, 16384, 32768, 65536} {
+			for _, size := range sizes {
 				t.Run(fmt.Sprintf("Page%d", size), func(t *testing.T) { s.works(t, mode, size) })
 			}
 			t.Run("TransactionsAreAtomic", func(t *testing.T) { s.isAtomic(t, mode) })
