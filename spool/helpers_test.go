@@ -123,7 +123,10 @@ func snapshot(t testing.TB, p *spool.Producer, db []byte, sequence uint64) error
 	if err := p.CollectGarbage(published, m.Chunks[1:], len(m.Chunks)); err != nil {
 		return err
 	}
-	return p.CleanScratch()
+	if err := p.CleanScratch(); err != nil {
+		return err
+	}
+	return p.Finish()
 }
 
 // drain uploads everything and restores the database.

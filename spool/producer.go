@@ -230,14 +230,18 @@ func (p *Producer) StageManifest(name string, data []byte) error {
 	if err := validName(name); err != nil {
 		return fmt.Errorf("spool: stage manifest: %w", err)
 	}
-	if err := p.check("stage manifest"); err != nil {
-		return err
+	if p.dir == nil || p.broken {
+		return p.check("stage manifest")
 	}
 	if err := fsx.Publish(p.dir, stagedScratch+"/"+scratchName(), stagedMeta+"/"+name, data, true); err != nil {
 		return p.lost("stage manifest", err)
 	}
 	return nil
 }
+
+// Finish ends a snapshot. It fails with [ErrVanished] if the spool is not the one at its path any
+// more, so that nobody would find what was staged.
+func (p *Producer) Finish() error { return p.check("finish snapshot") }
 
 // DropStaged forgets the staged manifest: the next snapshot is full. After an error the
 // manifest may still be there.

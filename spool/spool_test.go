@@ -8,12 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/boule-db/boule/conformance/spooltest"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
 )
@@ -91,6 +89,7 @@ func TestRootIgnoresDriftOfBootTime(t *testing.T) {
 }
 
 // A prefix that cannot be used is no error until it is, and may be put right.
+
 func TestPrefixNeedsADirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	check(t, os.WriteFile(file, nil, 0o600))
@@ -169,179 +168,6 @@ func TestStaging(t *testing.T) {
 	}
 }
 
-func TestReadyIsPublishedOnceUntilTaken(t *testing.T) {
-	r := openRoot(t, t.TempDir(), nil)
-	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
-	remote := spooltest.NewRemote()
-	first, second := content(4, 1), content(4, 2)
-	check(t, snapshot(t, p, first, 1))
-	judge(t, r, remote)
-	c := consumer(t, r, p.Key())
-	if names, err := c.StagedChunks(); err != nil || len(names) > 0 {
-		t.Errorf("staged chunks after publication: %v, %v", names, err)
-	}
-	check(t, snapshot(t, p, second, 2))
-	judge(t, r, remote)
-	names, err := c.StagedChunks()
-	check(t, err)
-	if len(names) != 3 {
-		t.Errorf("%d chunks are staged while ready is occupied, want 3", len(names))
-	}
-	if quiet, err := c.Quiescent(); quiet || err != nil {
-		t.Errorf("Quiescent = %v, %v", quiet, err)
-	}
-
-	b, err := c.TakeReady()
-	check(t, err)
-	left, err := b.Chunks()
-	check(t, err)
-	if len(left) != 3 {
-		t.Errorf("the batch has %d chunks, want 3", len(left))
-	}
-	if err := b.ChunksDone(); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("ChunksDone with chunks left: %v", err)
-	}
-	// Another consumer takes the same batch, and what is published now waits.
-	check(t, snapshot(t, p, second, 3))
-	again, err := consumer(t, r, p.Key()).TakeReady()
-	check(t, err)
-	if again.Name() != b.Name() {
-		t.Errorf("a second consumer took %s, want %s", again.Name(), b.Name())
-	}
-	check(t, again.Close())
-	check(t, b.Close())
-	judge(t, r, remote)
-
-	equal(t, drain(t, r, p.Key(), remote), second)
-	judge(t, r, remote)
-	if quiet, err := c.Quiescent(); !quiet || err != nil {
-		t.Errorf("Quiescent after draining = %v, %v", quiet, err)
-	}
-	if b, err := c.TakeReady(); b != nil || err != nil {
-		t.Errorf("TakeReady of nothing = %v, %v", b, err)
-	}
-}
-
-func TestPublicationChangesIdentityOfStagedManifest(t *testing.T) {
-	r := openRoot(t, t.TempDir(), nil)
-	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
-	m, data := describe(t, content(1, 1), 1)
-	check(t, p.StageManifest(name, data))
-	c := consumer(t, r, p.Key())
-	open := func() *spool.StagedManifest {
-		all, err := c.StagedManifests()
-		check(t, err)
-		if len(all) != 1 || all[0].Name != name {
-			t.Fatalf("staged manifests: %v", all)
-		}
-		t.Cleanup(func() { all[0].Close() })
-		return all[0]
-	}
-	same := func(s *spool.StagedManifest) bool {
-		ok, err := c.Unchanged(s)
-		check(t, err)
-		return ok
-	}
-	staged := open()
-	if !same(staged) {
-		t.Error("an untouched manifest changed")
-	}
-	got, err := staged.Bytes()
-	check(t, err)
-	equal(t, got, data)
-	// The clock of the filesystem is coarse.
-	deadline := time.Now().Add(10 * time.Second)
-	for changed := false; !changed && time.Now().Before(deadline); {
-		published, err := p.PublishReady(name, m.Chunks[1:])
-		check(t, err)
-		if !published {
-			t.Fatal("not published")
-		}
-		changed = !same(staged)
-		b, err := c.TakeReady()
-		check(t, err)
-		check(t, b.RemoveManifest(name))
-		check(t, b.Finish())
-	}
-	if same(staged) {
-		t.Error("publication did not change the manifest")
-	}
-	staged = open()
-	check(t, p.StageManifest(name, data))
-	if same(staged) {
-		t.Error("a replaced manifest is unchanged")
-	}
-	staged = open()
-	check(t, p.DropStaged(name))
-	if same(staged) {
-		t.Error("a dropped manifest is unchanged")
-	}
-}
-
-func TestGarbage(t *testing.T) {
-	r := openRoot(t, t.TempDir(), nil)
-	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
-	c := consumer(t, r, p.Key())
-	check(t, snapshot(t, p, content(2, 0), 1)) // occupies ready
-	// With ready occupied for ever, what is staged stays bounded.
-	const n = 40
-	most := 0
-	for i := range 200 {
-		db := content(n, 1)
-		db[(1+i%(n-1))*manifest.ChunkSize+5] = byte(i) ^ 0xaa
-		m, data := describe(t, db, uint64(2+i))
-		for j, f := range m.Chunks[1:] {
-			check(t, p.StageChunk(f, db[(j+1)*manifest.ChunkSize:][:manifest.ChunkSize]))
-		}
-		check(t, p.StageManifest(name, data))
-		check(t, p.CollectGarbage(false, m.Chunks[1:], 1))
-		names, err := c.StagedChunks()
-		check(t, err)
-		most = max(most, len(names))
-	}
-	if most > 3*n {
-		t.Errorf("%d chunks were staged at once for a database of %d", most, n)
-	}
-}
-
-func TestGarbageSparesOtherManifests(t *testing.T) {
-	r := openRoot(t, t.TempDir(), nil)
-	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
-	remote := spooltest.NewRemote()
-	// Another process replicates the same file under another host name.
-	other := content(3, 7)
-	m, data := describe(t, other, 1)
-	for i, f := range m.Chunks[1:] {
-		check(t, p.StageChunk(f, other[(i+1)*manifest.ChunkSize:][:manifest.ChunkSize]))
-	}
-	check(t, p.StageManifest("other", data))
-	for i := range byte(4) {
-		check(t, snapshot(t, p, content(3, i), uint64(i)))
-		judge(t, r, remote)
-	}
-	equal(t, drain(t, r, p.Key(), remote), content(3, 3))
-	db, err := remote.Restore(remote.Manifests["other"])
-	check(t, err)
-	equal(t, db, other)
-}
-
-func TestScratchIsCleaned(t *testing.T) {
-	r := openRoot(t, t.TempDir(), nil)
-	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
-	scratch := filepath.Join(spoolDir(r, p.Key()), "staging", "scratch")
-	check(t, os.MkdirAll(filepath.Join(scratch, "1.2.3.tmp", "x", "chunks"), 0o700))
-	check(t, os.WriteFile(filepath.Join(scratch, "fresh.tmp"), nil, 0o400))
-	check(t, p.CleanScratch())
-	if diff := cmp.Diff([]string{"fresh.tmp"}, tree(t, scratch)); diff != "" {
-		t.Errorf("scratch (-want +got):\n%s", diff)
-	}
-	old := producer(t, openRoot(t, filepath.Dir(r.Dir()), &spool.Options{ScratchAge: -1}), spool.DB{Path: "/db", Dev: 1, Ino: 2})
-	check(t, old.CleanScratch())
-	if got := tree(t, scratch); len(got) > 0 {
-		t.Errorf("left in scratch: %v", got)
-	}
-}
-
 func TestMetadataIsMadeAgain(t *testing.T) {
 	r := openRoot(t, t.TempDir(), nil)
 	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
@@ -415,30 +241,4 @@ func TestTap(t *testing.T) {
 			t.Errorf("WriteTap(%q): %v", bad, err)
 		}
 	}
-}
-
-func TestLockMeta(t *testing.T) {
-	r := openRoot(t, t.TempDir(), nil)
-	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
-	a, b := consumer(t, r, p.Key()), consumer(t, r, p.Key())
-	synctest.Test(t, func(t *testing.T) {
-		unlock, err := a.LockMeta(t.Context())
-		check(t, err)
-		start := time.Now()
-		// The lock is busy, but does not hold anybody up for ever.
-		free, err := b.LockMeta(t.Context())
-		check(t, err)
-		if wait := time.Since(start); wait < 2*time.Second || wait > 4*time.Second {
-			t.Errorf("waited %v for a busy lock", wait)
-		}
-		free()
-		unlock()
-		start = time.Now()
-		unlock, err = b.LockMeta(t.Context())
-		check(t, err)
-		unlock()
-		if wait := time.Since(start); wait > 0 {
-			t.Errorf("waited %v for a free lock", wait)
-		}
-	})
 }

@@ -220,10 +220,7 @@ func (p *plan) publish(name string, m *manifest.Manifest) error {
 		p.ts.cleaned = now
 		p.housekeeping = errors.Join(p.housekeeping, producer.CleanScratch())
 	}
-	if errors.Is(p.housekeeping, spool.ErrVanished) {
-		return p.housekeeping
-	}
-	return nil
+	return producer.Finish()
 }
 
 // abandon tidies up after a failure, if the spool holds too much.

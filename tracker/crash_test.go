@@ -122,6 +122,7 @@ func TestSpoolVanishes(t *testing.T) {
 					t.Errorf("before operation %d: state is %s: %v", at, h.State, h.LastError)
 				}
 				w.judge()
+				w.staged(targetA.ID)
 				c.commit(func() { c.fill(1, 1, 3) })
 				w.staged(targetA.ID)
 				w.uploaded()
@@ -150,7 +151,8 @@ func TestFailuresDoNotFillTheDisk(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newT(t)
 			conn := w.open(tracker.Normal)
-			conn.commit(func() { conn.fill(0, 12, 1) })
+			conn.commit(func() { conn.fill(0, 12, 0) })
+			conn.commit(func() { conn.fill(0, 12, 1) }) // ready is occupied by the other
 			calls := 0
 			w.inject = func(op fsx.Op, name string) error {
 				if op == c.op && strings.Contains(name, c.in) {
@@ -171,5 +173,36 @@ func TestFailuresDoNotFillTheDisk(t *testing.T) {
 			w.repair()
 			w.uploaded()
 		})
+	}
+}
+
+// Where ids cannot tell that the content changed, a failure is remembered, in the spool if
+// possible and in memory otherwise.
+func TestFailureWithoutChangeOfID(t *testing.T) {
+	for _, everything := range []bool{false, true} {
+		w := newT(t)
+		w.noAttr = true
+		w.restart()
+		c := w.open(tracker.Normal)
+		c.commit(func() { c.fill(0, 6, 1) })
+		w.repair()
+		w.inject = func(op fsx.Op, name string) error {
+			if everything || op == fsx.OpRename && strings.Contains(name, "/staging/meta/") {
+				return syscall.ENOSPC
+			}
+			return nil
+		}
+		c.t.LockedExclusive()
+		c.fill(3, 1, 2) // and not the header
+		c.unlock()
+		w.inject = nil
+		if !everything {
+			w.restart()
+			w.visit(tracker.Normal)
+		}
+		if w.repair() == 0 {
+			t.Error("no repair is due")
+		}
+		w.uploaded()
 	}
 }

@@ -280,6 +280,9 @@ func (d *database) leave() {
 		return
 	}
 	d.undone, d.retryAt, d.retries = true, time.Now(), 0
+	for _, ts := range d.targets {
+		ts.rescan = true // the id may not tell
+	}
 	d.m.rouse()
 }
 
@@ -298,6 +301,19 @@ func (d *database) vacant() {
 	for _, ts := range d.targets {
 		if ts.failures == 0 {
 			ts.set(StateOK)
+			ts.err = nil
+		}
+	}
+}
+
+// unsettled notes that nothing can be said about the database now.
+func (d *database) unsettled(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, ts := range d.targets {
+		if ts.failures == 0 {
+			ts.set(StateUnknown)
+			ts.err = err
 		}
 	}
 }

@@ -280,6 +280,9 @@ func TestSizes(t *testing.T) {
 				}
 				conn.commit(func() { conn.fill(0, 8, 2) })
 				w.uploaded()
+				if n := w.health().ScrubMismatches; n > 0 {
+					t.Errorf("%d changes were found by luck only", n)
+				}
 			})
 		}
 	}

@@ -14,7 +14,7 @@ var (
 	// ErrChanged reports that a database changed while it was locked against changes: its
 	// filesystem's locks do not work.
 	ErrChanged = errors.New("tracker: database changed under lock")
-
-	// errHot says that the last transaction failed and waits to be rolled back.
-	errHot = errors.New("tracker: hot journal")
+	// ErrHotJournal reports that the last transaction failed and waits to be rolled back, which
+	// the next connection that reads does.
+	ErrHotJournal = errors.New("tracker: hot journal")
 )

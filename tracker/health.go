@@ -18,7 +18,7 @@ type State string
 // States, from best to worst.
 const (
 	StateOK        State = "ok"        // staged, or nothing to stage
-	StateUnknown   State = "unknown"   // not evaluated yet
+	StateUnknown   State = "unknown"   // not evaluated yet, or a failed transaction is to be rolled back
 	StateWAL       State = "wal"       // in WAL mode, of which no snapshot is taken
 	StateBehind    State = "behind"    // the last snapshot failed; a retry is due at NextTry
 	StateUntracked State = "untracked" // no spool could be opened

@@ -37,9 +37,10 @@ func (t *Tracker) evaluate(held Held) {
 	v, err := t.look(held)
 	t.db.setWAL(errors.Is(err, ErrWAL))
 	switch {
-	case errors.Is(err, errHot):
+	case errors.Is(err, ErrHotJournal):
 		// Whoever rolls it back writes. Until then the file is not to be trusted.
 		t.state, t.full = dirty, true
+		t.db.unsettled(err)
 		return
 	case errors.Is(err, ErrWAL):
 		// The file changes without a transaction of ours from now on.
@@ -52,6 +53,9 @@ func (t *Tracker) evaluate(held Held) {
 		return
 	case err != nil:
 		for _, ts := range due {
+			if written {
+				t.db.distrust(ts)
+			}
 			t.db.fail(ts, err)
 		}
 		t.full, t.eager = written, false
@@ -64,7 +68,7 @@ func (t *Tracker) evaluate(held Held) {
 	plans := t.stageAll(v, due, forced)
 	done := len(waiting) == 0
 	for _, p := range plans {
-		done = t.conclude(p, v) && done
+		done = t.conclude(p, v, forced) && done
 	}
 	if forced {
 		for _, ts := range waiting {
@@ -106,7 +110,7 @@ func (t *Tracker) look(held Held) (view, error) {
 	if hot, err := t.hot(held); err != nil {
 		return view{}, err
 	} else if hot {
-		return view{}, errHot
+		return view{}, ErrHotJournal
 	}
 	v, wal, err := t.measure()
 	switch {
@@ -305,7 +309,7 @@ func (t *Tracker) plan(ts *target, v view, forced bool) *plan {
 }
 
 // conclude records how it went with a target.
-func (t *Tracker) conclude(p *plan, v view) bool {
+func (t *Tracker) conclude(p *plan, v view, forced bool) bool {
 	if p.err == nil {
 		sequence := p.sequence
 		if p.current {
@@ -317,7 +321,10 @@ func (t *Tracker) conclude(p *plan, v view) bool {
 		return true
 	}
 	// The next evaluation is full by itself, since the id that is staged is not that of the
-	// database any more. Where it is nevertheless, the difference must not be forgotten.
+	// database any more. Where it may be nevertheless, that must not be forgotten.
+	if forced {
+		t.db.distrust(p.ts)
+	}
 	if p.base != nil && sameID(p.base.VersionID, v.id) {
 		if err := p.ts.producer.DropStaged(t.db.name); err != nil {
 			t.db.distrust(p.ts)

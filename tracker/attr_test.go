@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package tracker_test
 
 import "golang.org/x/sys/unix"
@@ -8,21 +10,17 @@ const attr = "user.boule.version_id"
 func (w *world) setID(id string) {
 	w.Helper()
 	if id == "" {
-		if err := unix.Removexattr(w.path, attr); err != unix.ENODATA {
-			check(w.tb, err)
-		}
+		_ = unix.Removexattr(w.path, attr)
 		return
 	}
 	check(w.tb, unix.Setxattr(w.path, attr, []byte(id), 0))
 }
 
 func (w *world) getID() string {
-	w.Helper()
 	buf := make([]byte, 256)
 	n, err := unix.Getxattr(w.path, attr, buf)
-	if err == unix.ENODATA {
+	if err != nil {
 		return ""
 	}
-	check(w.tb, err)
 	return string(buf[:n])
 }

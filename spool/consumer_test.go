@@ -1,0 +1,147 @@
+package spool_test
+
+import (
+	"errors"
+	"io/fs"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/boule-db/boule/conformance/spooltest"
+	"github.com/boule-db/boule/spool"
+)
+
+func TestReadyIsPublishedOnceUntilTaken(t *testing.T) {
+	r := openRoot(t, t.TempDir(), nil)
+	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
+	remote := spooltest.NewRemote()
+	first, second := content(4, 1), content(4, 2)
+	check(t, snapshot(t, p, first, 1))
+	judge(t, r, remote)
+	c := consumer(t, r, p.Key())
+	if names, err := c.StagedChunks(); err != nil || len(names) > 0 {
+		t.Errorf("staged chunks after publication: %v, %v", names, err)
+	}
+	check(t, snapshot(t, p, second, 2))
+	judge(t, r, remote)
+	names, err := c.StagedChunks()
+	check(t, err)
+	if len(names) != 3 {
+		t.Errorf("%d chunks are staged while ready is occupied, want 3", len(names))
+	}
+	if quiet, err := c.Quiescent(); quiet || err != nil {
+		t.Errorf("Quiescent = %v, %v", quiet, err)
+	}
+
+	b, err := c.TakeReady()
+	check(t, err)
+	left, err := b.Chunks()
+	check(t, err)
+	if len(left) != 3 {
+		t.Errorf("the batch has %d chunks, want 3", len(left))
+	}
+	if err := b.ChunksDone(); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("ChunksDone with chunks left: %v", err)
+	}
+	// Another consumer takes the same batch, and what is published now waits.
+	check(t, snapshot(t, p, second, 3))
+	again, err := consumer(t, r, p.Key()).TakeReady()
+	check(t, err)
+	if again.Name() != b.Name() {
+		t.Errorf("a second consumer took %s, want %s", again.Name(), b.Name())
+	}
+	check(t, again.Close())
+	check(t, b.Close())
+	judge(t, r, remote)
+
+	equal(t, drain(t, r, p.Key(), remote), second)
+	judge(t, r, remote)
+	if quiet, err := c.Quiescent(); !quiet || err != nil {
+		t.Errorf("Quiescent after draining = %v, %v", quiet, err)
+	}
+	if b, err := c.TakeReady(); b != nil || err != nil {
+		t.Errorf("TakeReady of nothing = %v, %v", b, err)
+	}
+}
+
+func TestPublicationChangesIdentityOfStagedManifest(t *testing.T) {
+	r := openRoot(t, t.TempDir(), nil)
+	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
+	m, data := describe(t, content(1, 1), 1)
+	check(t, p.StageManifest(name, data))
+	c := consumer(t, r, p.Key())
+	open := func() *spool.StagedManifest {
+		all, err := c.StagedManifests()
+		check(t, err)
+		if len(all) != 1 || all[0].Name != name {
+			t.Fatalf("staged manifests: %v", all)
+		}
+		t.Cleanup(func() { all[0].Close() })
+		return all[0]
+	}
+	same := func(s *spool.StagedManifest) bool {
+		ok, err := c.Unchanged(s)
+		check(t, err)
+		return ok
+	}
+	staged := open()
+	if !same(staged) {
+		t.Error("an untouched manifest changed")
+	}
+	got, err := staged.Bytes()
+	check(t, err)
+	equal(t, got, data)
+	// The clock of the filesystem is coarse.
+	deadline := time.Now().Add(10 * time.Second)
+	for changed := false; !changed && time.Now().Before(deadline); {
+		published, err := p.PublishReady(name, m.Chunks[1:])
+		check(t, err)
+		if !published {
+			t.Fatal("not published")
+		}
+		changed = !same(staged)
+		b, err := c.TakeReady()
+		check(t, err)
+		check(t, b.RemoveManifest(name))
+		check(t, b.Finish())
+	}
+	if same(staged) {
+		t.Error("publication did not change the manifest")
+	}
+	staged = open()
+	check(t, p.StageManifest(name, data))
+	if same(staged) {
+		t.Error("a replaced manifest is unchanged")
+	}
+	staged = open()
+	check(t, p.DropStaged(name))
+	if same(staged) {
+		t.Error("a dropped manifest is unchanged")
+	}
+}
+
+func TestLockMeta(t *testing.T) {
+	r := openRoot(t, t.TempDir(), nil)
+	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
+	a, b := consumer(t, r, p.Key()), consumer(t, r, p.Key())
+	synctest.Test(t, func(t *testing.T) {
+		unlock, err := a.LockMeta(t.Context())
+		check(t, err)
+		start := time.Now()
+		// The lock is busy, but does not hold anybody up for ever.
+		free, err := b.LockMeta(t.Context())
+		check(t, err)
+		if wait := time.Since(start); wait < 2*time.Second || wait > 4*time.Second {
+			t.Errorf("waited %v for a busy lock", wait)
+		}
+		free()
+		unlock()
+		start = time.Now()
+		unlock, err = b.LockMeta(t.Context())
+		check(t, err)
+		unlock()
+		if wait := time.Since(start); wait > 0 {
+			t.Errorf("waited %v for a free lock", wait)
+		}
+	})
+}
