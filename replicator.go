@@ -90,6 +90,23 @@ func (r *Replicator) Flush(ctx context.Context, path string) error {
 	return r.e.flush(ctx, CanonicalPath(path))
 }
 
+// Progress tells how many bytes of the database at path were uploaded by r since
+// it was made, compressed, and how many wait, at most, from memory.
+func (r *Replicator) Progress(path string) (sent, waiting int64) {
+	r.e.mu.Lock()
+	c := r.e.copier
+	r.e.mu.Unlock()
+	if c == nil {
+		return 0, 0
+	}
+	for _, key := range r.e.manager.Keys(CanonicalPath(path)) {
+		st := c.Status(key)
+		sent += st.BytesUp
+		waiting += st.PendingBytes
+	}
+	return sent, waiting
+}
+
 // Optimize gives the database 64 KiB pages and compacts it, so that pages and
 // chunks coincide. It rewrites the whole database, in one transaction.
 // https://sqlite.org/lang_vacuum.html

@@ -71,7 +71,7 @@ func (a *app) sync(ctx context.Context, path string, optimize bool) error {
 			return err
 		}
 	}
-	if err := r.Flush(ctx, path); err != nil {
+	if err := a.upload(ctx, r, path); err != nil {
 		return err
 	}
 	name, err := r.ManifestName(path)
@@ -83,6 +83,34 @@ func (a *app) sync(ctx context.Context, path string, optimize bool) error {
 	}
 	fmt.Fprintln(a.stdout, name)
 	return nil
+}
+
+// upload flushes, and shows on a terminal how far it is.
+func (a *app) upload(ctx context.Context, r *boule.Replicator, path string) error {
+	if !isTerminal(a.stderr) {
+		return r.Flush(ctx, path)
+	}
+	done := make(chan error, 1)
+	go func() { done <- r.Flush(ctx, path) }()
+	bar := a.progress("reading", -1)
+	defer bar.finish()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	var most int64
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+			_, waiting := r.Progress(path)
+			if waiting > 0 {
+				bar.Describe("uploading")
+				most = max(most, waiting)
+				bar.ChangeMax64(most)
+			}
+			bar.set(most-waiting, most)
+		}
+	}
 }
 
 func newFlush(a *app) *cobra.Command {

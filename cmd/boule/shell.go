@@ -134,7 +134,7 @@ func (a *app) leave(ctx context.Context, r *boule.Replicator, db string, wait ti
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	err := r.Flush(ctx, db)
+	err := a.upload(ctx, r, db)
 	switch {
 	case errors.Is(err, boule.ErrWAL):
 		fmt.Fprintf(a.stderr, "boule: %s\n", message(err))
