@@ -248,8 +248,8 @@ type trackedFile struct{ f *dbFile }
 
 var _ tracker.File = trackedFile{}
 
-func (t trackedFile) ReadAt(p []byte, off int64) (int, error) { return t.f.File.ReadAt(p, off) }
-func (t trackedFile) Size() (int64, error)                    { return t.f.File.Size() }
+func (t trackedFile) ReadAt(p []byte, off int64) (int, error) { return t.f.ReadAt(p, off) }
+func (t trackedFile) Size() (int64, error)                    { return t.f.Size() }
 func (t trackedFile) Fd() uintptr                             { return t.f.Fd() }
 
 // Reserved reports whether another connection holds a RESERVED lock.
@@ -257,7 +257,7 @@ func (t trackedFile) Reserved() (bool, error) {
 	if t.f.LockState() > vfs.LOCK_SHARED {
 		return false, nil // it is ours
 	}
-	return t.f.File.CheckReservedLock()
+	return t.f.CheckReservedLock()
 }
 
 // SetDB tells whose file it is, in answer to SQLITE_FCNTL_PDB.

@@ -166,9 +166,10 @@ func syncDir(dir string) error {
 	}
 	defer unix.Close(fd)
 	_, err = retry(func() (int, error) { return 0, unix.Fsync(fd) })
-	switch err {
-	case nil, unix.EINVAL, unix.ENOTSUP, unix.ENOSYS, unix.EROFS:
-		return nil
+	for _, cannot := range []error{unix.EINVAL, unix.ENOTSUP, unix.ENOSYS, unix.EROFS} {
+		if errors.Is(err, cannot) {
+			return nil
+		}
 	}
 	return err
 }
@@ -176,7 +177,7 @@ func syncDir(dir string) error {
 func retry(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}
 	}

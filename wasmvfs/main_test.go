@@ -3,6 +3,7 @@ package wasmvfs_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -163,11 +164,13 @@ func wantStaged(t testing.TB, path string) {
 	}
 }
 
+var errSpools = errors.New("want one spool")
+
 // staged puts the database together from what is in the spool.
 func staged(path, target string) ([]byte, error) {
 	dirs, err := filepath.Glob(filepath.Join(spoolDir, "boule-*", spool.Mangle(path), "*."+target))
 	if err != nil || len(dirs) != 1 {
-		return nil, fmt.Errorf("spools of %s: %v, %v", path, dirs, err)
+		return nil, fmt.Errorf("%s has the spools %v: %w", path, dirs, errors.Join(err, errSpools))
 	}
 	data, err := os.ReadFile(filepath.Join(dirs[0], "staging", "meta", manifest.Name(hostname, path)))
 	if err != nil {

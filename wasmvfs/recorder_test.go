@@ -151,10 +151,11 @@ func (f *recordedFile) DeviceCharacteristics() vfs.DeviceCharacteristic {
 	return f.File.DeviceCharacteristics() | f.r.extra
 }
 
-func (f *recordedFile) LockState() vfs.LockLevel       { return vfsutil.WrapLockState(f.File) }
-func (f *recordedFile) PersistWAL() bool               { return vfsutil.WrapPersistWAL(f.File) }
-func (f *recordedFile) SetPersistWAL(on bool)          { vfsutil.WrapSetPersistWAL(f.File, on) }
-func (f *recordedFile) PowersafeOverwrite() bool       { return vfsutil.WrapPowersafeOverwrite(f.File) }
+func (f *recordedFile) LockState() vfs.LockLevel { return vfsutil.WrapLockState(f.File) }
+func (f *recordedFile) PersistWAL() bool         { return vfsutil.WrapPersistWAL(f.File) }
+func (f *recordedFile) SetPersistWAL(on bool)    { vfsutil.WrapSetPersistWAL(f.File, on) }
+func (f *recordedFile) PowersafeOverwrite() bool { return vfsutil.WrapPowersafeOverwrite(f.File) }
+
 func (f *recordedFile) SetPowersafeOverwrite(on bool)  { vfsutil.WrapSetPowersafeOverwrite(f.File, on) }
 func (f *recordedFile) HasMoved() (bool, error)        { return vfsutil.WrapHasMoved(f.File) }
 func (f *recordedFile) SharedMemory() vfs.SharedMemory { return vfsutil.WrapSharedMemory(f.File) }

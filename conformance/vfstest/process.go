@@ -124,7 +124,7 @@ func start(t testing.TB, path, params string) *process {
 	p := &process{t, cmd, json.NewEncoder(in), json.NewDecoder(out)}
 	t.Cleanup(func() {
 		in.Close()
-		cmd.Wait()
+		_ = cmd.Wait() // an error, if it was killed
 	})
 	if a := p.ask(request{Op: "open", Path: path, Params: params}); a.Err != "" {
 		t.Fatal(a.Err)
@@ -171,5 +171,5 @@ func (p *process) kill() {
 	if err := p.cmd.Process.Kill(); err != nil {
 		p.t.Fatal(err)
 	}
-	p.cmd.Wait() // an error, since it was killed
+	_ = p.cmd.Wait() // an error, since it was killed
 }
