@@ -256,3 +256,21 @@ func (w *world) stranger(i int64) {
 	_, err = f.WriteAt(w.nextHeader(), 0)
 	check(w.tb, err)
 }
+
+// Nobody opens a second connection to a database that was in WAL mode when it was first seen:
+// it would be in the way of leaving that mode.
+func TestWALAtFirstSight(t *testing.T) {
+	w := newT(t)
+	other := w.openWith(tracker.New(nil), tracker.Normal)
+	other.t.LockedExclusive()
+	other.fill(0, 4, 1)
+	other.header()
+	other.write(18, []byte{2, 2})
+	w.open(tracker.Normal)
+	if n := w.repair(); n != 0 {
+		t.Errorf("%d repairs are due", n)
+	}
+	if h := w.health(); h.State != tracker.StateWAL {
+		t.Errorf("state is %s", h.State)
+	}
+}

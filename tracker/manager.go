@@ -85,6 +85,7 @@ func (m *Manager) attach(path string, f File, mode Mode) (*database, error) {
 	if mode == Eager {
 		m.opts.Root.CleanStale(db) // no lock is held yet
 	}
+	wal := mode != Eager && inWAL(f)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -96,7 +97,12 @@ func (m *Manager) attach(path string, f File, mode Mode) (*database, error) {
 		d = newDatabase(m, db)
 		m.dbs[key] = d
 		m.idle++
-		if mode != Eager {
+		switch {
+		case wal:
+			// There is nothing to repair, and another connection, which a repair is, would
+			// be in the way of leaving WAL mode.
+			d.setWAL(true)
+		case mode != Eager:
 			d.firstSight = true
 			m.rouse()
 		}
@@ -107,6 +113,13 @@ func (m *Manager) attach(path string, f File, mode Mode) (*database, error) {
 		m.idle--
 	}
 	return d, nil
+}
+
+// inWAL says whether the header, as far as it can be read, says WAL mode.
+func inWAL(f File) bool {
+	var version [2]byte
+	n, err := readAt(f, version[:], 18)
+	return err == nil && n == len(version) && (version[0] == 2 || version[1] == 2)
 }
 
 // identify finds out which database this is.
