@@ -105,6 +105,7 @@ func engineFor(cfg *Config) (*engine, error) {
 	vfs.Register(e.vfsName, wasmvfs.New(e.manager, &wasmvfs.Options{
 		Logger: e.log,
 		Flush:  e.flushPragma,
+		Upload: e.uploadPragma,
 		Status: e.statusPragma,
 	}))
 	vfs.Register(e.snapVFS, wasmvfs.NewSnapshot(e.openSource, &wasmvfs.SnapshotOptions{Logger: e.log}))

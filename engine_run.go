@@ -250,6 +250,23 @@ func (e *engine) flushPragma(path string) error {
 	return e.flush(ctx, path)
 }
 
+// uploadPragma is flushPragma for a connection that keeps the database locked, and
+// has staged it.
+func (e *engine) uploadPragma(path string) error {
+	e.mu.Lock()
+	c := e.copier
+	e.mu.Unlock()
+	switch {
+	case e.whyNot() != nil:
+		return e.whyNot()
+	case c == nil:
+		return ErrClosed
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	return e.upload(ctx, c, path)
+}
+
 // statusPragma answers PRAGMA boule_replication_status.
 func (e *engine) statusPragma(path string) string {
 	h, ok := e.manager.Health(path)
