@@ -1,6 +1,8 @@
 package spool_test
 
 import (
+	"path/filepath"
+
 	"errors"
 	"io/fs"
 	"testing"
@@ -8,6 +10,8 @@ import (
 	"time"
 
 	"github.com/boule-db/boule/conformance/spooltest"
+	"github.com/boule-db/boule/internal/fsx"
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
 )
 
@@ -144,4 +148,48 @@ func TestLockMeta(t *testing.T) {
 			t.Errorf("waited %v for a free lock", wait)
 		}
 	})
+}
+
+// While a snapshot moves on, nobody ever finds the spool empty.
+func TestNothingSlipsPast(t *testing.T) {
+	for at := range 4 {
+		good := openRoot(t, t.TempDir(), nil)
+		p := producer(t, good, spool.DB{Path: "/db", Dev: 1, Ino: 2})
+		m, data := describe(t, content(2, 1), 1)
+		check(t, p.StageChunk(m.Chunks[1], content(2, 1)[manifest.ChunkSize:]))
+		check(t, p.StageManifest(name, data))
+		other := consumer(t, good, p.Key())
+		calls := 0
+		move := func() {
+			switch at {
+			case 0: // staging to ready
+				published, err := p.PublishReady(name, m.Chunks[1:])
+				check(t, err)
+				check(t, p.CollectGarbage(published, m.Chunks[1:], 1))
+			default: // ready to consuming
+				b, err := other.TakeReady()
+				check(t, err)
+				check(t, b.Close())
+			}
+		}
+		if at > 0 {
+			published, err := p.PublishReady(name, m.Chunks[1:])
+			check(t, err)
+			check(t, p.CollectGarbage(published, m.Chunks[1:], 1))
+		}
+		r := openRoot(t, filepath.Dir(good.Dir()), &spool.Options{WrapFS: func(base fsx.FS) fsx.FS {
+			return fsx.Faulty(base, func(op fsx.Op, _ string) error {
+				if op == fsx.OpReadDir {
+					if calls++; calls-1 == at {
+						move()
+					}
+				}
+				return nil
+			})
+		}})
+		c := consumer(t, r, p.Key())
+		if quiet, err := c.Quiescent(); quiet || err != nil {
+			t.Errorf("before look %d: Quiescent = %v, %v", at, quiet, err)
+		}
+	}
 }

@@ -2,8 +2,10 @@ package tracker_test
 
 import (
 	"os"
+	"syscall"
 	"testing"
 
+	"github.com/boule-db/boule/internal/fsx"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/tracker"
 )
@@ -216,6 +218,24 @@ func TestFullSnapshotStagesDifferences(t *testing.T) {
 	if h := w.health(); h.State != tracker.StateOK {
 		t.Errorf("state after the repair is %s: %v", h.State, h.LastError)
 	}
+}
+
+// The staged manifest is dropped later if that is not possible at once.
+func TestDesyncWhileSpoolFails(t *testing.T) {
+	w := newT(t)
+	c := w.open(tracker.Normal)
+	c.commit(func() { c.fill(0, 4, 1) })
+	w.uploaded()
+	w.repair()
+	w.inject = func(fsx.Op, string) error { return syscall.EIO }
+	w.m.Desync(w.key(targetA.ID), nil)
+	w.repair()
+	w.inject = nil
+	w.repair()
+	if got := w.stagedChunks(); got != 3 {
+		t.Errorf("%d chunks were staged, want 3", got)
+	}
+	w.uploaded()
 }
 
 // A database that nobody tracks is desynced through its spool.

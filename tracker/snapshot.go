@@ -35,7 +35,9 @@ func (t *Tracker) evaluate(held Held) {
 		return
 	}
 	v, err := t.look(held)
-	t.db.setWAL(errors.Is(err, ErrWAL))
+	if wal := errors.Is(err, ErrWAL); wal || err == nil {
+		t.db.setWAL(wal)
+	}
 	switch {
 	case errors.Is(err, ErrHotJournal):
 		// Whoever rolls it back writes. Until then the file is not to be trusted.
@@ -219,7 +221,7 @@ func (t *Tracker) stageAll(v view, due []*target, forced bool) []*plan {
 func (t *Tracker) stage(v view, plans []*plan) {
 	b := builder{file: t.file, view: v, dirty: &t.dirty, buf: buffers.Get().(*[manifest.ChunkSize]byte)}
 	defer buffers.Put(b.buf)
-	sequence := uint64(time.Now().UnixNano())
+	sequence := uint64(max(time.Now().UnixNano(), 1))
 	for _, p := range plans {
 		if p.err == nil && !p.current {
 			b.plans = append(b.plans, p)
