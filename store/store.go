@@ -113,7 +113,7 @@ func CheckKey(key string) error {
 	case key == "":
 		return fmt.Errorf("%w: it is empty", ErrBadKey)
 	case len(key) > MaxKey:
-		return fmt.Errorf("%w: %d bytes, the most is %d: %.40q...", ErrBadKey, len(key), MaxKey, key)
+		return fmt.Errorf("%w: %d bytes, the most is %d: it begins with %.40q", ErrBadKey, len(key), MaxKey, key)
 	case !utf8.ValidString(key):
 		return fmt.Errorf("%w: it is not UTF-8: %.80q", ErrBadKey, key)
 	}

@@ -19,6 +19,9 @@ fetch() {
 	need apt-get dpkg-deb
 	say "fetching Ceph's packages into $dir"
 	mkdir -p "$dir/debs/partial" "$dir/root"
+	if ! apt-cache show radosgw >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+		apt-get update -qq >&2
+	fi
 	# Without locks: nothing of the system's package state changes.
 	apt-get install -y --no-install-recommends --download-only \
 		-o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" \

@@ -20,6 +20,7 @@ started=()
 finish() {
 	status=$?
 	trap - EXIT INT TERM
+	[ -z "${tests-}" ] || kill -- "-$tests" 2>/dev/null || true
 	for server in ${started[@]+"${started[@]}"}; do
 		"$here/$server.sh" stop "$work/$server" || status=1
 	done
@@ -57,4 +58,7 @@ done
 
 cd "$here/../.."
 # shellcheck disable=SC2086
-go test -count=1 -run '^TestServers$' ${GOTESTFLAGS-} ./conformance/storetest
+setsid go test -count=1 -run '^TestServers$' ${GOTESTFLAGS-} ./conformance/storetest &
+tests=$! # and its process group: go test leaves its child behind when it is ended
+wait "$tests"
+tests=

@@ -17,7 +17,7 @@ func conditionChecks() []check {
 	refused := func(ctx context.Context, p *probe, key string, cond store.Condition) error {
 		_, err := p.put(ctx, key, "other", cond)
 		if !store.IsPermanent(err) {
-			return fmt.Errorf("put %+v: error %v is not permanent", cond, err)
+			return fmt.Errorf("put %+v: this error is not permanent: %s", cond, says(err))
 		}
 		return wantErr(fmt.Sprintf("put %+v", cond), err, store.ErrPrecondition)
 	}
@@ -219,7 +219,7 @@ func raceAgainstPut(ctx context.Context, p *probe) error {
 		// The plain put always takes effect, and nothing that matched the old
 		// object may come after it.
 		if err := p.same(ctx, key, "plain"); err != nil {
-			return fmt.Errorf("round %d (the swap: %v): %w", i, swapErr, err)
+			return fmt.Errorf("round %d, the swap succeeded = %v: %w", i, swapErr == nil, err)
 		}
 	}
 	return nil

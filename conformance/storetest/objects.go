@@ -186,7 +186,7 @@ func badKeys(ctx context.Context, p *probe) error {
 	} {
 		want := func(verb string, err error) {
 			if !errors.Is(err, store.ErrBadKey) || !store.IsPermanent(err) {
-				errs = append(errs, fmt.Errorf("%s with a key that is %s: got error %v, want a permanent %v", verb, name, err, store.ErrBadKey))
+				errs = append(errs, fmt.Errorf("%s with a key that is %s: got error %s, want a permanent %s", verb, name, says(err), says(store.ErrBadKey)))
 			}
 		}
 		_, err := p.s.Put(ctx, key, []byte("x"), store.Condition{})
@@ -228,7 +228,7 @@ func rangeChecks() []check {
 			}
 			_, _, err := p.get(ctx, key, &opts)
 			if !store.IsPermanent(err) {
-				return fmt.Errorf("error %v is not permanent", err)
+				return errors.New("this error is not permanent: " + says(err))
 			}
 			return wantErr(fmt.Sprintf("get %+v of %d bytes", opts, len(body)), err, store.ErrBadRange)
 		}}

@@ -44,11 +44,14 @@ func Check(ctx context.Context, s store.Store) error {
 }
 
 func (c check) do(ctx context.Context, s store.Store) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	p := &probe{s: s, prefix: "boule-check-" + rand.Text()[:10] + "/"}
-	err = c.run(ctx, p)
-	return errors.Join(err, p.clean(ctx))
+	timed, cancel := context.WithTimeout(ctx, checkTimeout)
+	err = c.run(timed, p)
+	cancel()
+	// Also what a cancelled check has left.
+	timed, cancel = context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+	defer cancel()
+	return errors.Join(err, p.clean(timed))
 }
 
 // Expect says what is known about an implementation.
@@ -99,18 +102,28 @@ func merge(a, b map[string]string) map[string]string {
 
 func (e Expect) judge(t *testing.T, name string, err error) {
 	t.Helper()
+	if note, ok := e.verdict(name, err); !ok {
+		t.Error(note)
+	} else if note != "" {
+		t.Log(note)
+	}
+}
+
+// verdict decides about the result of a check.
+func (e Expect) verdict(name string, err error) (note string, ok bool) {
 	why, expected := e.Deviations[name]
 	if race, ok := e.Races[name]; ok && err != nil {
 		why, expected = race, true
 	}
 	switch {
 	case expected && err == nil:
-		t.Errorf("passes, but was expected to fail: %s", why)
+		return "passes, but was expected to fail: " + why, false
 	case expected:
-		t.Logf("deviates as expected (%s): %v", why, err)
+		return fmt.Sprintf("deviates as expected (%s): %v", why, err), true
 	case err != nil:
-		t.Error(err)
+		return err.Error(), false
 	}
+	return "", true
 }
 
 // denied checks that every call of a store with wrong credentials says so.
@@ -118,7 +131,7 @@ func denied(ctx context.Context, s store.Store) error {
 	var errs []error
 	want := func(verb string, err error) {
 		if !errors.Is(err, store.ErrAccess) || !store.IsPermanent(err) {
-			errs = append(errs, fmt.Errorf("%s: got error %v, want a permanent %v", verb, err, store.ErrAccess))
+			errs = append(errs, fmt.Errorf("%s: got error %s, want a permanent %s", verb, says(err), says(store.ErrAccess)))
 		}
 	}
 	_, err := s.Put(ctx, "boule-check-denied", []byte("x"), store.Condition{})
@@ -216,10 +229,13 @@ func (p *probe) clean(ctx context.Context) error {
 
 func wantErr(what string, got, want error) error {
 	if !errors.Is(got, want) {
-		return fmt.Errorf("%s: got error %v, want %v", what, got, want)
+		return fmt.Errorf("%s: got error %s, want %s", what, says(got), says(want))
 	}
 	return nil
 }
+
+// says returns what an error says, or that there is none.
+func says(err error) string { return fmt.Sprint(err) }
 
 func show(body string) string {
 	if len(body) > 40 {

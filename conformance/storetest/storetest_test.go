@@ -133,9 +133,3 @@ func TestS3(t *testing.T) {
 		}, storetest.Expect{Deviations: fakeDeviations})
 	})
 }
-
-func TestCheck(t *testing.T) {
-	if err := storetest.Check(t.Context(), mem.New()); err != nil {
-		t.Errorf("check of a sound store: %v", err)
-	}
-}

@@ -84,8 +84,20 @@ func TestDecodeTakesOnlyWhatEncodeGives(t *testing.T) {
 		name string
 		fold bool
 	}{
-		{"~", false}, {"~4", false}, {"~zz", false}, {"~41", false}, {"~7E", false}, {"a~_", false}, {".", false}, {"a\n", false},
-		{"A", true}, {"%2f", true}, {"é", true}, {"con", true}, {"a.", true}, {"", false},
+		{"~", false},
+		{"~4", false},
+		{"~zz", false},
+		{"~41", false},
+		{"~7E", false},
+		{"a~_", false},
+		{".", false},
+		{"a\n", false},
+		{"A", true},
+		{"%2f", true},
+		{"é", true},
+		{"con", true},
+		{"a.", true},
+		{"", false},
 	} {
 		if got, ok := (codec{fold: tc.fold}).decode(tc.name); ok {
 			t.Errorf("%q (fold = %v) is taken for %q", tc.name, tc.fold, got)

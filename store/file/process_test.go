@@ -280,7 +280,7 @@ func denyRole(dir, _ string) error {
 	}
 	for verb, err := range map[string]error{"put": putErr, "get": getErr, "head": headErr, "list": listErr} {
 		if !errors.Is(err, store.ErrAccess) || !store.IsPermanent(err) {
-			return fmt.Errorf("%s: got error %v, want a permanent %v", verb, err, store.ErrAccess)
+			return fmt.Errorf("%s: got another error than a permanent %w: %w", verb, store.ErrAccess, err)
 		}
 	}
 	return nil

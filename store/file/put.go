@@ -46,7 +46,7 @@ func (s *Store) put(ctx context.Context, key string, body []byte, cond store.Con
 	if err != nil {
 		return store.Info{}, fmt.Errorf("write temporary file: %w", err)
 	}
-	defer root.Remove(temp) // gone already if it was renamed
+	defer func() { _ = root.Remove(temp) }() // gone already if it was renamed
 	dirs, _ := c.keyPath(key)
 	p := c.place(key)
 	for range placeTries {
@@ -148,7 +148,7 @@ func foldsCase(root *os.Root) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer root.Remove(fmt.Sprintf("~Probe-%x", n))
+	defer func() { _ = root.Remove(fmt.Sprintf("~Probe-%x", n)) }() // harmless if it stays
 	if err := f.Close(); err != nil {
 		return false, err
 	}

@@ -122,7 +122,7 @@ func (b *body) reopen() error {
 
 // Close implements io.Closer.
 func (b *body) Close() error {
-	if b.err == nil || b.err == io.EOF {
+	if b.err == nil || errors.Is(b.err, io.EOF) {
 		b.err = errClosed
 	}
 	if b.cur == nil {

@@ -232,7 +232,7 @@ func TestBrokenBodiesGiveUp(t *testing.T) {
 		if !errors.Is(err, storefault.ErrInjected) || len(got) != 28 || len(s.Calls()) != 4 {
 			t.Errorf("%d bytes of %d calls, error %v, want 28 of 4 and %v", len(got), len(s.Calls()), err, storefault.ErrInjected)
 		}
-		if _, again := obj.Body.Read(make([]byte, 1)); again != err {
+		if _, again := obj.Body.Read(make([]byte, 1)); !errors.Is(again, err) {
 			t.Errorf("another read: got error %v, want the same as before, %v", again, err)
 		}
 	})

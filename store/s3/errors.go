@@ -105,6 +105,9 @@ func (s *Store) wrap(verb store.Verb, key string, err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		e.Code = api.ErrorCode()
+		if e.Code == "UnknownError" || e.Code == "NotFound" && verb != store.VerbHead {
+			e.Code = "" // the SDK's words for an answer without a code
+		}
 	}
 	var re *smithyhttp.ResponseError
 	if errors.As(err, &re) {
@@ -127,13 +130,13 @@ func (s *Store) wrap(verb store.Verb, key string, err error) error {
 		e.permanent = true
 	}
 	e.detail = fmt.Sprintf("HTTP %d", e.Status)
-	if e.Code != "" && e.Code != "UnknownError" {
+	if e.Code != "" {
 		e.detail += " " + e.Code
 	}
 	if api != nil && api.ErrorMessage() != "" && api.ErrorMessage() != "UnknownError" {
 		e.detail += ": " + api.ErrorMessage()
 	}
-	if e.kind == store.ErrAccess {
+	if errors.Is(e.kind, store.ErrAccess) {
 		e.detail += fmt.Sprintf(" (bucket %q at %s)", s.bucket, s.endpoint())
 	}
 	return e

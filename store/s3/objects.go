@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +51,10 @@ func (s *Store) Put(ctx context.Context, key string, body []byte, cond store.Con
 	}
 	quoted := s.quotes.Load()
 	info, err := s.put(ctx, key, body, cond, quoted)
-	if cond.IfMatch == "" || !errors.Is(err, store.ErrPrecondition) {
+	if err == nil && cond.IfMatch != "" {
+		s.matches.Store(true)
+	}
+	if cond.IfMatch == "" || !errors.Is(err, store.ErrPrecondition) || s.matches.Load() {
 		return info, err
 	}
 	// Lost, or does the service want the other form of the ETag?
@@ -61,6 +65,7 @@ func (s *Store) Put(ctx context.Context, key string, body []byte, cond store.Con
 	info, err = s.put(ctx, key, body, cond, !quoted)
 	if err == nil {
 		s.quotes.Store(!quoted)
+		s.matches.Store(true)
 	}
 	return info, err
 }
@@ -136,7 +141,7 @@ func (s *Store) get(ctx context.Context, key string, o store.GetOptions) (_ *sto
 	}()
 	out, err := s.client.GetObject(rctx, in)
 	if err != nil {
-		return nil, s.wrap(store.VerbGet, key, clock.Err(rctx, err))
+		return nil, s.missing(ctx, key, s.wrap(store.VerbGet, key, clock.Err(rctx, err)))
 	}
 	s.exists.Store(true)
 	body := &namedBody{clock.Body(rctx, out.Body), s, key}
@@ -154,6 +159,19 @@ func (s *Store) get(ctx context.Context, key string, o store.GetOptions) (_ *sto
 		return nil, s.bad(store.VerbGet, key, errors.Join(err, body.Close()))
 	}
 	return &store.Object{Info: info, Body: body}, nil
+}
+
+// missing turns a 404 that does not say what is missing into ErrNotExist, if it
+// is the object. The names of some keys can't stand in an answer that says so.
+func (s *Store) missing(ctx context.Context, key string, err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Status != http.StatusNotFound || e.kind != nil || e.Code != "" {
+		return err
+	}
+	if _, headErr := s.Head(ctx, key); errors.Is(headErr, store.ErrNotExist) {
+		e.kind = store.ErrNotExist
+	}
+	return err
 }
 
 func byteRange(o store.GetOptions) string {
@@ -210,7 +228,7 @@ type namedBody struct {
 
 func (b *namedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("read %q from %s: %w", b.key, b.s, err)
 	}
 	return n, err

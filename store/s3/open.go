@@ -38,6 +38,7 @@ type shared struct {
 
 	exists   atomic.Bool // the bucket has been seen
 	quotes   atomic.Bool // If-Match needs quotes
+	matches  atomic.Bool // a put with If-Match has succeeded, so the form is right
 	copyFake atomic.Bool // copying an object onto itself leaves its time alone
 }
 

@@ -94,7 +94,7 @@ func TestAnswersAreClassified(t *testing.T) {
 					store.ErrNotExist, store.ErrPrecondition, store.ErrNotModified, store.ErrNoBucket,
 					store.ErrAccess, store.ErrBadKey, store.ErrBadRange, store.ErrUnknownOutcome,
 				} {
-					if errors.Is(err, sentinel) != (sentinel == want) {
+					if errors.Is(err, sentinel) != errors.Is(want, sentinel) {
 						t.Errorf("%s: got error %v, want one that is %v and not %v", what, err, want, sentinel)
 					}
 				}
@@ -110,7 +110,7 @@ func TestAnswersAreClassified(t *testing.T) {
 			_, err := s.Put(t.Context(), "the key", nil, store.Condition{})
 			check("put", err, tc.plain, tc.permanent)
 			_, err = s.Put(t.Context(), "the key", nil, cond)
-			permanent := tc.permanent && tc.cond != store.ErrUnknownOutcome
+			permanent := tc.permanent && !errors.Is(tc.cond, store.ErrUnknownOutcome)
 			check("conditional put", err, tc.cond, permanent)
 		})
 	}
@@ -157,6 +157,29 @@ func TestHeadOfNothingAsksForTheBucketOnce(t *testing.T) {
 	}
 	if n := len(server.Requests()); n != 4 {
 		t.Errorf("%d requests, want 3 heads and one for the bucket", n)
+	}
+}
+
+func TestBare404(t *testing.T) {
+	// An answer that does not say what is missing: an error that XML has no
+	// characters for, or a proxy's.
+	server, s := fake(t)
+	put(t, s, "there", "x")
+	server.Intercept(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodHead {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+	})
+	if _, err := s.Get(t.Context(), "nothing", nil); !errors.Is(err, store.ErrNotExist) {
+		t.Errorf("got error %v, want %v", err, store.ErrNotExist)
+	}
+	if _, err := s.Touch(t.Context(), "nothing"); !errors.Is(err, store.ErrNotExist) {
+		t.Errorf("touch: got error %v, want %v", err, store.ErrNotExist)
+	}
+	if _, err := s.Get(t.Context(), "there", nil); err == nil || errors.Is(err, store.ErrNotExist) {
+		t.Errorf("of an object that is there: got error %v, want another one", err)
 	}
 }
 

@@ -67,7 +67,7 @@ func (s *Store) copyToSelf(ctx context.Context, key string) error {
 			MetadataDirective: types.MetadataDirectiveReplace, ContentType: aws.String(contentType),
 		})
 	})
-	return err
+	return s.missing(ctx, key, err)
 }
 
 // escape percent-encodes all that has a meaning in a header or a path, except

@@ -155,3 +155,28 @@ func TestOpenErrors(t *testing.T) {
 		t.Errorf("got error %v, want %v", err, store.ErrAccess)
 	}
 }
+
+func FuzzParse(f *testing.F) {
+	for _, raw := range []string{
+		"file:///a/b", "file:///a%20b", "s3://bucket/p/q?region=r&endpoint=http://h:1&path_style=0&checksum=when_supported",
+		"s3://bucket//x//", "s3://b?create_bucket=1", "s3://b/%3F?region=%26", "",
+	} {
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := storeurl.Parse(raw)
+		if err != nil {
+			if !errors.Is(err, storeurl.ErrBadURL) {
+				t.Fatalf("%q: got error %v, want %v", raw, err, storeurl.ErrBadURL)
+			}
+			return
+		}
+		again, err := storeurl.Parse(u.String())
+		if err != nil {
+			t.Fatalf("%q becomes %q: %v", raw, u, err)
+		}
+		if d := cmp.Diff(u, again); d != "" {
+			t.Fatalf("%q becomes %q (- want, + got):\n%s", raw, u, d)
+		}
+	})
+}

@@ -112,7 +112,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	b.clock.Restart()
 	n, err := b.body.Read(p)
 	b.clock.Stop()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.clock.Err(b.ctx, err)
 	}
 	return n, err

@@ -32,7 +32,7 @@ func TestErrOfOthers(t *testing.T) {
 	ctx, clock := attempt.Start(t.Context(), time.Hour)
 	defer clock.End()
 	for _, err := range []error{nil, io.EOF} {
-		if got := clock.Err(ctx, err); got != err {
+		if got := clock.Err(ctx, err); !errors.Is(got, err) {
 			t.Errorf("Err(%v) = %v", err, got)
 		}
 	}
@@ -41,7 +41,7 @@ func TestErrOfOthers(t *testing.T) {
 	defer clock.End()
 	cancel()
 	<-ctx.Done()
-	if err := clock.Err(ctx, ctx.Err()); err != context.Canceled {
+	if err := clock.Err(ctx, ctx.Err()); !errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("of the caller's cancellation: got error %v, want %v", err, context.Canceled)
 	}
 }
