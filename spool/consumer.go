@@ -44,7 +44,7 @@ func readMetadata(dir fsx.FS) (Metadata, error) {
 		return m, err
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
-		return Metadata{}, fmt.Errorf("%w: %v", ErrCorrupt, err)
+		return Metadata{}, fmt.Errorf("%w: %s", ErrCorrupt, err.Error())
 	}
 	if m.Version != metadataVersion {
 		return Metadata{}, fmt.Errorf("%w: metadata version %d", ErrCorrupt, m.Version)

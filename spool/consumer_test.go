@@ -1,10 +1,9 @@
 package spool_test
 
 import (
-	"path/filepath"
-
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"

@@ -165,7 +165,7 @@ func (p *Producer) release() {
 func (p *Producer) lost(op string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		p.broken = true
-		return fmt.Errorf("spool: %s: %w (%v)", op, ErrVanished, err)
+		return fmt.Errorf("spool: %s: %w (%s)", op, ErrVanished, err.Error())
 	}
 	return fmt.Errorf("spool: %s: %w", op, err)
 }

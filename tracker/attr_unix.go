@@ -9,9 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// supportsAttr says whether this platform has extended attributes.
-const supportsAttr = true
-
 // getAttr returns the attribute, empty when there is none; the error is errNoAttr when the
 // filesystem has none at all.
 func getAttr(fd uintptr) ([]byte, error) {

@@ -2,8 +2,6 @@ package tracker
 
 import (
 	"errors"
-	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,58 +123,10 @@ func (d *database) closeProducers() {
 
 // due returns the targets to be evaluated now, and those that have to wait. Of a database that was
 // not written, only those that failed are evaluated, but all of them if all is set.
-func (d *database) due(now time.Time, all, written bool) (due, waiting []*target) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return nil, nil
-	}
-	for _, ts := range d.targets {
-		switch {
-		case all, (written || ts.failures > 0) && !ts.nextTry.After(now):
-			due = append(due, ts)
-		case written || ts.failures > 0:
-			waiting = append(waiting, ts)
-		}
-	}
-	return due, waiting
-}
-
-const noTime = math.MaxInt64
-
 // gated says that no target wants an attempt yet.
-func (d *database) gated(now time.Time) bool { return now.UnixNano() < d.gate.Load() }
-
 // failing says whether there are targets that failed, and when the first of them is due.
-func (d *database) failing() (at int64, some bool) {
-	at = d.failed.Load()
-	return at, at != noTime
-}
-
 // regate computes the gates anew. d.mu is held.
-func (d *database) regate() {
-	gate, failed := int64(noTime), int64(noTime)
-	for _, ts := range d.targets {
-		next := int64(0)
-		if ts.failures > 0 {
-			next = ts.nextTry.UnixNano()
-			failed = min(failed, next)
-		}
-		gate = min(gate, next)
-	}
-	d.gate.Store(gate)
-	d.failed.Store(failed)
-}
-
 // backoff returns the time to wait after so many failures.
-func (d *database) backoff(failures int) time.Duration {
-	wait := d.m.opts.MaxBackoff
-	if shift := max(failures-1, 0); shift < 30 && d.m.opts.MinBackoff<<shift < wait {
-		wait = d.m.opts.MinBackoff << shift
-	}
-	return wait*3/4 + rand.N(wait/2+1)
-}
-
 // fail notes a failed attempt.
 func (d *database) fail(ts *target, err error) {
 	d.mu.Lock()
@@ -224,68 +174,7 @@ func (ts *target) set(s State) {
 }
 
 // takeDue says whether a repair is due, and postpones the next.
-func (d *database) takeDue(now time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return false
-	}
-	due := d.firstSight
-	d.firstSight = false
-	if d.undone && !d.retryAt.After(now) {
-		due = true
-		d.retries++
-		d.retryAt = now.Add(d.backoff(d.retries))
-	}
-	for _, ts := range d.targets {
-		if ts.failures > 0 && !ts.nextTry.After(now) {
-			due = true
-			ts.nextTry = now.Add(d.backoff(ts.failures))
-		}
-	}
-	d.regate()
-	return due
-}
-
-func (d *database) nextDue() (at time.Time, ok bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return at, false
-	}
-	see := func(next time.Time) {
-		if !ok || next.Before(at) {
-			at, ok = next, true
-		}
-	}
-	if d.firstSight {
-		see(time.Time{})
-	}
-	if d.undone {
-		see(d.retryAt)
-	}
-	for _, ts := range d.targets {
-		if ts.failures > 0 {
-			see(ts.nextTry)
-		}
-	}
-	return at, ok
-}
-
 // leave notes that a connection ends without a snapshot of what it wrote.
-func (d *database) leave() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.wal || d.undone {
-		return
-	}
-	d.undone, d.retryAt, d.retries = true, time.Now(), 0
-	for _, ts := range d.targets {
-		ts.rescan = true // the id may not tell
-	}
-	d.m.rouse()
-}
-
 // settled notes that the database was evaluated and leaves nothing to do, but for targets that
 // failed.
 func (d *database) settled() {
@@ -323,6 +212,25 @@ func (d *database) distrust(ts *target) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	ts.rescan = true
+}
+
+// sight notes that the database is seen for the first time, or for the first time out of WAL mode.
+// In WAL mode there is nothing to repair, and another connection, which a repair is, would be in
+// the way of leaving it.
+func (d *database) sight(wal bool, mode Mode) {
+	d.setWAL(wal)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !wal && mode != Eager {
+		d.firstSight = true
+		d.m.rouse()
+	}
+}
+
+func (d *database) inWAL() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.wal
 }
 
 // setWAL notes whether the database is in WAL mode, and warns once.

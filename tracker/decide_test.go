@@ -151,8 +151,10 @@ func TestDecisions(t *testing.T) {
 		}, want: some},
 		{name: "eager, nothing changed", mode: tracker.Eager, do: func(s state) { s.c.unlock() }, want: nothing},
 		{name: "eager, after a write of a stranger", mode: tracker.Eager, before: foreign, do: func(s state) { s.c.unlock() }, want: all},
-		{name: "eager, after another version id", mode: tracker.Eager, before: func(s state) { s.setID("x") },
-			do: func(s state) { s.c.unlock() }, want: all, noAttr: nothing},
+		{
+			name: "eager, after another version id", mode: tracker.Eager, before: func(s state) { s.setID("x") },
+			do: func(s state) { s.c.unlock() }, want: all, noAttr: nothing,
+		},
 		{name: "not eager, after a write of a stranger", before: foreign, do: func(s state) { s.c.unlock() }, want: nothing},
 	} {
 		for _, noAttr := range []bool{false, true} {

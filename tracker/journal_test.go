@@ -273,4 +273,17 @@ func TestWALAtFirstSight(t *testing.T) {
 	if h := w.health(); h.State != tracker.StateWAL {
 		t.Errorf("state is %s", h.State)
 	}
+	// Nor while it stays in that mode, whatever is left to do.
+	w.m.Desync(w.key(targetA.ID), nil)
+	w.open(tracker.Normal)
+	if _, due := w.m.NextDue(); due || w.repair() > 0 {
+		t.Error("a repair is due in WAL mode")
+	}
+	other.t.LockedExclusive()
+	other.header()
+	w.open(tracker.Normal)
+	if n := w.repair(); n != 1 {
+		t.Errorf("%d repairs are due after WAL mode, want 1", n)
+	}
+	w.uploaded()
 }

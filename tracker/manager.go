@@ -85,27 +85,21 @@ func (m *Manager) attach(path string, f File, mode Mode) (*database, error) {
 	if mode == Eager {
 		m.opts.Root.CleanStale(db) // no lock is held yet
 	}
-	wal := mode != Eager && inWAL(f)
+	key := dbKey{db.Path, db.Dev, db.Ino}
+	wal := m.mayBeWAL(key) && inWAL(f)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return nil, errClosed
 	}
-	key := dbKey{db.Path, db.Dev, db.Ino}
 	d := m.dbs[key]
 	if d == nil {
 		d = newDatabase(m, db)
 		m.dbs[key] = d
 		m.idle++
-		switch {
-		case wal:
-			// There is nothing to repair, and another connection, which a repair is, would
-			// be in the way of leaving WAL mode.
-			d.setWAL(true)
-		case mode != Eager:
-			d.firstSight = true
-			m.rouse()
-		}
+		d.sight(wal, mode)
+	} else if d.inWAL() && !wal {
+		d.sight(false, mode) // somebody else ended it
 	}
 	delete(m.refused, path)
 	m.byPath[db.Path] = d
@@ -115,8 +109,21 @@ func (m *Manager) attach(path string, f File, mode Mode) (*database, error) {
 	return d, nil
 }
 
+// mayBeWAL says whether it is worth the look of inWAL.
+func (m *Manager) mayBeWAL(key dbKey) bool {
+	m.mu.Lock()
+	d := m.dbs[key]
+	m.mu.Unlock()
+	return d == nil || d.inWAL()
+}
+
 // inWAL says whether the header, as far as it can be read, says WAL mode.
-func inWAL(f File) bool {
+func inWAL(f File) (wal bool) {
+	defer func() {
+		if recover() != nil {
+			wal = false // whoever evaluates it will report that
+		}
+	}()
 	var version [2]byte
 	n, err := readAt(f, version[:], 18)
 	return err == nil && n == len(version) && (version[0] == 2 || version[1] == 2)

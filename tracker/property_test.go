@@ -46,7 +46,7 @@ func TestHistories(t *testing.T) {
 		m.reopen(rapid.IntRange(1, 3).Draw(rt, "connections"))
 		defer func() {
 			for _, c := range m.conns {
-				c.File.Close()
+				c.Close()
 			}
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
@@ -96,7 +96,7 @@ func (m *machine) step() {
 
 func (m *machine) reopen(n int) {
 	for _, c := range m.conns {
-		c.File.Close()
+		c.Close()
 	}
 	m.conns = nil
 	for range n {

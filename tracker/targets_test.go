@@ -86,7 +86,7 @@ func TestReadersDoNotPayForFailures(t *testing.T) {
 			t.Errorf("readers read %s of the database", got)
 		}
 		w.inject = nil
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		if !c.t.NeedsSnapshot() {
 			t.Error("no snapshot although the retry is due")
 		}
@@ -140,7 +140,7 @@ func TestBackoff(t *testing.T) {
 			if got := w.m.Behind(); len(got) > 0 || attempts > 0 {
 				t.Fatalf("%v before it is due: behind %v, %d attempts", time.Until(at), got, attempts)
 			}
-			time.Sleep(time.Until(at))
+			<-time.After(time.Until(at))
 			pauses = append(pauses, time.Since(last).Round(time.Millisecond))
 			last = time.Now()
 			if got := w.m.Behind(); !slices.Equal(got, []string{w.path}) {
@@ -160,7 +160,7 @@ func TestBackoff(t *testing.T) {
 		w.inject = nil
 		c.commit(func() { c.fill(1, 1, 3) }) // not due
 		at, _ := w.m.NextDue()
-		time.Sleep(time.Until(at))
+		<-time.After(time.Until(at))
 		c.commit(func() { c.fill(1, 1, 4) }) // due
 		w.uploaded()
 		if at, ok := w.m.NextDue(); ok {

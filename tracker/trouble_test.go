@@ -97,7 +97,7 @@ type changing struct {
 func (c *changing) ReadAt(b []byte, off int64) (int, error) {
 	if c.on && off == 2*chunk {
 		c.on = false
-		_, err := c.File.WriteAt(c.w.nextHeader(), 0)
+		_, err := c.WriteAt(c.w.nextHeader(), 0)
 		check(c.w.tb, err)
 	}
 	return c.File.ReadAt(b, off)

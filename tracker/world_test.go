@@ -164,7 +164,7 @@ func (w *world) openWith(m *tracker.Manager, mode tracker.Mode) *conn {
 
 func (c *conn) close() {
 	c.t.Close()
-	check(c.w.tb, c.File.Close())
+	check(c.w.tb, c.Close())
 }
 
 // write changes the file as SQLite would, whose lock is held.

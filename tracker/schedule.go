@@ -1,0 +1,116 @@
+package tracker
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+func (d *database) due(now time.Time, all, written bool) (due, waiting []*target) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, nil
+	}
+	for _, ts := range d.targets {
+		switch {
+		case all, (written || ts.failures > 0) && !ts.nextTry.After(now):
+			due = append(due, ts)
+		case written || ts.failures > 0:
+			waiting = append(waiting, ts)
+		}
+	}
+	return due, waiting
+}
+
+const noTime = math.MaxInt64
+
+func (d *database) gated(now time.Time) bool { return now.UnixNano() < d.gate.Load() }
+
+func (d *database) failing() (at int64, some bool) {
+	at = d.failed.Load()
+	return at, at != noTime
+}
+
+func (d *database) regate() {
+	gate, failed := int64(noTime), int64(noTime)
+	for _, ts := range d.targets {
+		next := int64(0)
+		if ts.failures > 0 {
+			next = ts.nextTry.UnixNano()
+			failed = min(failed, next)
+		}
+		gate = min(gate, next)
+	}
+	d.gate.Store(gate)
+	d.failed.Store(failed)
+}
+
+func (d *database) backoff(failures int) time.Duration {
+	wait := d.m.opts.MaxBackoff
+	if shift := max(failures-1, 0); shift < 30 && d.m.opts.MinBackoff<<shift < wait {
+		wait = d.m.opts.MinBackoff << shift
+	}
+	return wait*3/4 + rand.N(wait/2+1)
+}
+
+func (d *database) takeDue(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.wal {
+		return false
+	}
+	due := d.firstSight
+	d.firstSight = false
+	if d.undone && !d.retryAt.After(now) {
+		due = true
+		d.retries++
+		d.retryAt = now.Add(d.backoff(d.retries))
+	}
+	for _, ts := range d.targets {
+		if ts.failures > 0 && !ts.nextTry.After(now) {
+			due = true
+			ts.nextTry = now.Add(d.backoff(ts.failures))
+		}
+	}
+	d.regate()
+	return due
+}
+
+func (d *database) nextDue() (at time.Time, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.wal {
+		return at, false
+	}
+	see := func(next time.Time) {
+		if !ok || next.Before(at) {
+			at, ok = next, true
+		}
+	}
+	if d.firstSight {
+		see(time.Time{})
+	}
+	if d.undone {
+		see(d.retryAt)
+	}
+	for _, ts := range d.targets {
+		if ts.failures > 0 {
+			see(ts.nextTry)
+		}
+	}
+	return at, ok
+}
+
+func (d *database) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.wal || d.undone {
+		return
+	}
+	d.undone, d.retryAt, d.retries = true, time.Now(), 0
+	for _, ts := range d.targets {
+		ts.rescan = true // the id may not tell
+	}
+	d.m.rouse()
+}
