@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,10 +23,10 @@ func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := newRoot(t, nil)
 		b := newBucket()
-		flushed := 0
+		var flushed atomic.Int64
 		c := newCopier(t, &copier.Options{Open: opens(onPut{b, func(ctx context.Context, _ string) {
 			if budget.IsFlush(ctx) {
-				flushed++
+				flushed.Add(1)
 			}
 		}})})
 		var dbs []*database
@@ -37,8 +38,8 @@ func TestClose(t *testing.T) {
 		}
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
-		if flushed > 0 {
-			t.Errorf("%d requests of the background were on the flush budget", flushed)
+		if flushed.Load() > 0 {
+			t.Errorf("%d requests of the background were on the flush budget", flushed.Load())
 		}
 		for _, d := range dbs {
 			d.commit(1)
@@ -52,7 +53,7 @@ func TestClose(t *testing.T) {
 		if took := time.Since(start); took > 0 {
 			t.Errorf("took %v", took)
 		}
-		if flushed == 0 {
+		if flushed.Load() == 0 {
 			t.Error("no request was on the flush budget")
 		}
 		for _, d := range dbs {

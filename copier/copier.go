@@ -1,6 +1,8 @@
 package copier
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +17,7 @@ type Copier struct {
 	recent *memory
 	counts counters
 
-	byKey   sync.Map    // spool.Key to *entry, for Notify; written under mu
+	byKey   sync.Map    // spool.Key to []*entry, for Notify; written under mu
 	closing atomic.Bool // passes in the background stop where they can go on later
 
 	mu         sync.Mutex // guards what follows, and the marked fields of entry and remote
@@ -91,8 +93,7 @@ const (
 )
 
 // Add takes a spool into the copier's care until as many calls of [Copier.Remove], and looks
-// for work in it at once. It waits for nothing. All roots given to one Copier must be of one
-// directory.
+// for work in it at once. It waits for nothing.
 func (c *Copier) Add(root *spool.Root, key spool.Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,12 +107,22 @@ func (c *Copier) Add(root *spool.Root, key spool.Key) {
 	}
 }
 
-// enter returns the entry of the key, with one more reference. Callers hold mu.
+// entries returns the entries of a key: one, unless there are roots of several directories.
+// Callers must not change it.
+func (c *Copier) entries(key spool.Key) []*entry {
+	v, _ := c.byKey.Load(key)
+	entries, _ := v.([]*entry)
+	return entries
+}
+
+// enter returns the entry of a spool, with one more reference. Callers hold mu.
 func (c *Copier) enter(root *spool.Root, key spool.Key) *entry {
-	if v, ok := c.byKey.Load(key); ok {
-		e := v.(*entry)
-		e.refs++
-		return e
+	same := c.entries(key)
+	for _, e := range same {
+		if e.root.Dir() == root.Dir() {
+			e.refs++
+			return e
+		}
 	}
 	r := c.remotes[key.Target]
 	if r == nil {
@@ -130,7 +141,7 @@ func (c *Copier) enter(root *spool.Root, key spool.Key) *entry {
 		c.lookAt = time.Now().Add(jitter(c.opts.Rescan))
 	}
 	c.order = append(c.order, e)
-	c.byKey.Store(key, e)
+	c.byKey.Store(key, append(slices.Clip(same), e))
 	return e
 }
 
@@ -138,8 +149,8 @@ func (c *Copier) enter(root *spool.Root, key spool.Key) *entry {
 func (c *Copier) Remove(key spool.Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if v, ok := c.byKey.Load(key); ok {
-		c.leave(v.(*entry))
+	if same := c.entries(key); len(same) > 0 {
+		c.leave(slices.MaxFunc(same, func(a, b *entry) int { return cmp.Compare(a.refs, b.refs) }))
 		c.dispatch()
 	}
 }
@@ -161,41 +172,40 @@ func (c *Copier) dropIdle(e *entry) {
 		return
 	}
 	e.gone = true
-	for i, other := range c.order {
-		if other == e {
-			c.order = append(c.order[:i], c.order[i+1:]...)
-			if i < c.nextLook {
-				c.nextLook--
-			}
-			break
-		}
+	i := slices.Index(c.order, e)
+	c.order = slices.Delete(c.order, i, i+1)
+	if i < c.nextLook {
+		c.nextLook--
 	}
-	c.byKey.Delete(e.key)
+	same := slices.DeleteFunc(slices.Clone(c.entries(e.key)), func(o *entry) bool { return o == e })
+	if len(same) == 0 {
+		c.byKey.Delete(e.key)
+	} else {
+		c.byKey.Store(e.key, same)
+	}
 }
 
 // Notify says that a snapshot was staged. It is meant for the commit path: it waits for nothing,
 // and wakes nobody when a pass is already due. The first after a pause starts a pass at once.
 func (c *Copier) Notify(key spool.Key) {
-	v, ok := c.byKey.Load(key)
-	if !ok {
-		return
+	for _, e := range c.entries(key) {
+		c.notify(e)
 	}
-	e := v.(*entry)
+}
+
+func (c *Copier) notify(e *entry) {
 	if e.noted.Load() || e.noted.Swap(true) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e.gone { // just now
-		if v, ok = c.byKey.Load(key); !ok {
-			return
+	if e.gone { // just now; there may be another one since
+		for _, e := range c.entries(e.key) {
+			e.noted.Store(true)
+			c.enqueue(e, e.earliest(time.Now()))
 		}
-		e = v.(*entry)
-		e.noted.Store(true)
+	} else if !c.closed {
+		c.enqueue(e, e.earliest(time.Now()))
 	}
-	if c.closed {
-		return
-	}
-	c.enqueue(e, e.earliest(time.Now()))
 	c.dispatch()
 }

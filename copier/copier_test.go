@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -354,17 +355,18 @@ func TestRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := newRoot(t, nil)
 		b := newBucket()
-		fail, opened := true, 0
+		var fixed atomic.Bool
+		var tries atomic.Int64
 		var log bytes.Buffer
 		d := newDatabase(t, root, "/data/a.db", "t1", 3)
 		c := newCopier(t, &copier.Options{
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			Open: func(ctx context.Context, spec json.RawMessage) (*copier.Stores, error) {
-				opened++
+				tries.Add(1)
 				if string(spec) != `"t1"` {
 					t.Errorf("got specification %s", spec)
 				}
-				if fail {
+				if !fixed.Load() {
 					return nil, errors.New("no credentials")
 				}
 				return opens(b)(ctx, spec)
@@ -375,6 +377,7 @@ func TestRecovers(t *testing.T) {
 		c.Notify(d.key)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
+		opened := int(tries.Load())
 		if opened < 10 || opened > 25 { // 1, 2, 4 ... 60 s, then every 60
 			t.Errorf("tried %d times in 10 minutes", opened)
 		}
@@ -385,7 +388,7 @@ func TestRecovers(t *testing.T) {
 		if n := strings.Count(log.String(), "replication fails"); n != 1 {
 			t.Errorf("logged %d times: %s", n, &log)
 		}
-		fail = false
+		fixed.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		d.same(b)
@@ -465,6 +468,39 @@ func TestTapFails(t *testing.T) {
 		d.same(b)
 		if st := c.Status(d.key); st.LastError != nil || st.LastSequence != d.seq || len(b.times) != 3 {
 			t.Errorf("got status %+v after %d uploads", st, len(b.times))
+		}
+	})
+}
+
+// Programs in one process may keep their spools in different directories.
+func TestTwoRoots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket()
+		var dbs []*database
+		c := newCopier(t, &copier.Options{Rescan: -1, Open: opens(b)})
+		for range 2 {
+			dbs = append(dbs, newDatabase(t, newRoot(t, nil), "/data/a.db", "t1", 3))
+		}
+		b.mayGoBack = true // they have nothing but the name of the manifest in common
+		c.Add(dbs[0].root, dbs[0].key)
+		c.Add(dbs[1].root, dbs[1].key)
+		for _, d := range dbs {
+			time.Sleep(time.Minute)
+			d.commit(1)
+			c.Notify(d.key)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			d.same(b)
+		}
+		if err := c.Flush(t.Context(), dbs[0].root, dbs[0].key); err != nil {
+			t.Error(err)
+		}
+		c.Remove(dbs[0].key)
+		c.Remove(dbs[0].key)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := c.Metrics().Spools; n != 0 {
+			t.Errorf("%d spools are left", n)
 		}
 	})
 }

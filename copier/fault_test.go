@@ -49,6 +49,7 @@ var faultKinds = []struct {
 func TestEachRequestFails(t *testing.T) {
 	for _, kind := range faultKinds {
 		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
 			i := 0
 			for hit := true; hit; i++ {
 				synctest.Test(t, func(t *testing.T) {
@@ -96,6 +97,7 @@ func TestEachRequestFails(t *testing.T) {
 func TestCrashAtEachRequest(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		t.Run(fmt.Sprintf("done %v", lost), func(t *testing.T) {
+			t.Parallel()
 			i := 0
 			for hit := true; hit; i++ {
 				synctest.Test(t, func(t *testing.T) {
@@ -145,6 +147,7 @@ func TestCrashAtEachFileOperation(t *testing.T) {
 			name = "failure" // of one operation, and the same copier goes on
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			i := int64(0)
 			for hit := true; hit; i++ {
 				synctest.Test(t, func(t *testing.T) {

@@ -34,8 +34,8 @@ type bucket struct {
 	faults []string
 	backs  int // how often a manifest was older than the last
 
-	mayGoBack bool                            // and that is no fault
-	history   map[uint64]manifest.Fingerprint // sequence to the contents; nil: not checked
+	mayGoBack bool     // and that is no fault
+	history   *history // nil: not checked
 }
 
 func newBucket() *bucket {
@@ -79,7 +79,7 @@ func (b *bucket) check(ctx context.Context, name string, body []byte) {
 			b.complain("put of manifest %d after %d", m.Sequence, b.last[name])
 		}
 	}
-	if want, ok := b.history[m.Sequence]; b.history != nil && (!ok || want != m.Contents()) {
+	if b.history != nil && !b.history.has(m) {
 		b.complain("put of manifest %d: no such state", m.Sequence)
 	}
 	b.last[name] = m.Sequence
@@ -152,6 +152,25 @@ func opens(s store.Store) func(context.Context, json.RawMessage) (*copier.Stores
 	}
 }
 
+// A history is the states that a database was ever in.
+type history struct {
+	mu     sync.Mutex
+	states map[uint64]manifest.Fingerprint // sequence to the contents
+}
+
+func (h *history) add(m *manifest.Manifest) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.states[m.Sequence] = m.Contents()
+}
+
+func (h *history) has(m *manifest.Manifest) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	sum, ok := h.states[m.Sequence]
+	return ok && sum == m.Contents()
+}
+
 // A database is contents and what a tracker would do about them.
 type database struct {
 	t    testing.TB
@@ -165,7 +184,7 @@ type database struct {
 	content []byte
 	dirty   map[int]bool
 	seq     uint64
-	history map[uint64]manifest.Fingerprint
+	history *history
 }
 
 const cs = manifest.ChunkSize
@@ -185,7 +204,7 @@ func newDatabase(t testing.TB, root *spool.Root, path, targetID string, chunks i
 		rand:    rand.New(rand.NewPCG(manifest.Sum([]byte(path)).Lo, 2)),
 		content: make([]byte, chunks*cs-1000),
 		dirty:   make(map[int]bool),
-		history: make(map[uint64]manifest.Fingerprint),
+		history: &history{states: make(map[uint64]manifest.Fingerprint)},
 	}
 	for i := range chunks {
 		d.write(i)
@@ -234,7 +253,7 @@ func (d *database) steps() []step {
 	}
 	d.seq = max(d.seq+1, uint64(time.Now().UnixNano()))
 	m.Sequence = d.seq
-	d.history[m.Sequence] = m.Contents()
+	d.history.add(m)
 	refs := m.Chunks[1:]
 	copied := 0
 	published := false

@@ -163,6 +163,7 @@ func TestInterleavings(t *testing.T) {
 		{"a dropped manifest", acts{both((*world).drop, commit)}, one, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			at := 0
 			for hit := true; hit; at++ {
 				for _, gap := range tt.gaps {
@@ -358,6 +359,7 @@ func TestConcurrently(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
+	fault.SetPlan(nil)
 	for _, c := range copiers {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if err := c.Close(ctx); err != nil {

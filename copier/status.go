@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -53,14 +54,17 @@ func (n *counters) requests() Requests {
 
 // Status reports on one spool from memory; it touches neither disk nor network.
 func (c *Copier) Status(key spool.Key) Status {
-	v, ok := c.byKey.Load(key)
-	if !ok {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entries := c.entries(key)
+	if len(entries) == 0 {
 		return Status{}
 	}
-	e := v.(*entry)
-	c.mu.Lock()
+	e := entries[0]
+	if i := slices.IndexFunc(entries, func(e *entry) bool { return e.status.LastError != nil }); i >= 0 {
+		e = entries[i]
+	}
 	st := e.status
-	c.mu.Unlock()
 	st.Known = true
 	st.Requests = e.counts.requests()
 	st.BytesUp = e.counts.bytes.Load()
