@@ -32,12 +32,12 @@ func (r *Root) CleanStale(db DB) {
 	if db.validate() == nil {
 		r.cleanSiblings(base, db)
 	}
-	r.cleaned.Do(func() {
+	if r.cleaned.CompareAndSwap(false, true) { // and nobody waits for it
 		r.cleanGone(base)
 		r.cleanDangling(base)
 		r.cleanTaps(base)
 		r.cleanBoots(base)
-	})
+	}
 }
 
 // remove makes a directory disappear at once, and then its content.

@@ -73,7 +73,7 @@ type Root struct {
 	dir   string     // name of the directory of this boot, in prefix
 	found bool       // it was seen: dir is final
 
-	cleaned sync.Once // what is cleaned once per process
+	cleaned atomic.Bool // what is cleaned once per process
 }
 
 // OpenRoot returns the root of the spools in PREFIX/boule-<boot>-v1. It makes nothing and needs
