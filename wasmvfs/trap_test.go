@@ -13,6 +13,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 
+	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/wasmvfs"
 )
 
@@ -344,4 +345,47 @@ func TestNullIO(t *testing.T) {
 	if got := wasmvfs.Connections(v); got != 0 {
 		t.Errorf("%d connections are known, want none", got)
 	}
+}
+
+// In WAL mode the write lock is gone when CommitPhaseTwo is called, so that others
+// may have committed since, and a commit refused after its last frame was written
+// comes back after a crash. So a commit is neither staged there, nor refused
+// whatever happens to the spool.
+func TestWALCommitIsNeitherStagedNorRefused(t *testing.T) {
+	if !vfs.SupportsSharedMemory {
+		return
+	}
+	path := tempPath(t)
+	c := open(t, wasmvfs.Name, path, "")
+	setUp(t, c, "DELETE")
+	exec(t, c, fmt.Sprintf(fill, 1, 100))
+	wantStaged(t, path)
+	before, err := manager.StagedFor(path)
+	if err != nil || len(before) == 0 {
+		t.Fatalf("staged: %v, %v", before, err)
+	}
+	wantRows(t, c, "PRAGMA journal_mode=WAL", "wal")
+	other := open(t, wasmvfs.Name, path, "")
+	for i := range 20 {
+		exec(t, c, fmt.Sprintf("INSERT INTO t VALUES (%d, 2, 3)", 1000+2*i))
+		exec(t, other, fmt.Sprintf("INSERT INTO t VALUES (%d, 2, 3)", 1001+2*i))
+	}
+	after, err := manager.StagedFor(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range before {
+		if after[i].Sequence != before[i].Sequence {
+			t.Errorf("target %d: a commit in WAL mode was staged", i)
+		}
+	}
+	dirs, err := filepath.Glob(filepath.Join(spoolDir, "boule-*", spool.Mangle(path)))
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("spools %v, %v", dirs, err)
+	}
+	if err := os.RemoveAll(dirs[0]); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, c, "INSERT INTO t VALUES (9000, 2, 3)")
+	wantRows(t, other, "SELECT count(*) FROM t", "141")
 }
