@@ -227,6 +227,8 @@ func (t *Tracker) stage(v view, plans []*plan) {
 			b.plans = append(b.plans, p)
 			if p.base != nil {
 				sequence = max(sequence, p.base.Sequence+1)
+			} else {
+				sequence = max(sequence, t.uploaded(p.ts)+1)
 			}
 		}
 	}
@@ -259,6 +261,20 @@ func (t *Tracker) stage(v view, plans []*plan) {
 			p.abandon()
 		}
 	}
+}
+
+// uploaded returns the sequence of the manifest that the target is known to hold, or zero. A
+// snapshot without a base must come after it, even if the clock has been set back.
+func (t *Tracker) uploaded(ts *target) uint64 {
+	data, _, err := t.m.opts.Root.Tap(ts.spec.ID, t.db.name)
+	if err != nil {
+		return 0
+	}
+	m, err := manifest.Decode(data)
+	if err != nil {
+		return 0
+	}
+	return m.Sequence
 }
 
 func (t *Tracker) scrubbed(n int) {

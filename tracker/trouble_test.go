@@ -4,7 +4,9 @@ import (
 	"errors"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/tracker"
 )
 
@@ -101,4 +103,22 @@ func (c *changing) ReadAt(b []byte, off int64) (int, error) {
 		check(c.w.tb, err)
 	}
 	return c.File.ReadAt(b, off)
+}
+
+// A database file that was replaced after the clock had been set back still gets a snapshot that
+// is newer than what was uploaded of the old file.
+func TestSequenceFollowsTheTap(t *testing.T) {
+	w := newT(t)
+	c := w.open(tracker.Normal)
+	c.commit(func() { c.fill(0, 2, 1) })
+	m := w.manifest(targetA.ID)
+	m.Sequence = uint64(time.Now().Add(time.Hour).UnixNano())
+	data, err := manifest.Encode(m)
+	check(w.tb, err)
+	check(w.tb, w.good.WriteTap(targetA.ID, w.name(), data))
+	w.m.Desync(w.key(targetA.ID), nil) // as if nothing had been staged
+	c.commit(func() { c.fill(1, 1, 2) })
+	if got := w.manifest(targetA.ID).Sequence; got <= m.Sequence {
+		t.Errorf("sequence %d is not after %d, which was uploaded", got, m.Sequence)
+	}
 }
