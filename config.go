@@ -1,17 +1,14 @@
 package boule
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/boule-db/boule/internal/instance"
 	"github.com/boule-db/boule/store/target"
@@ -33,8 +30,8 @@ type Config struct {
 	// VFS to replace.
 	MakeDefault bool `json:"make_default,omitempty"`
 
-	// TempDir is the directory for SQLite's temporary files; it must exist and
-	// be writable. It holds for the whole process, as in SQLite.
+	// TempDir is the directory for SQLite's temporary files; it must exist. It
+	// holds for the whole process, as in SQLite: the last one set counts.
 	TempDir string `json:"tempdir,omitempty"`
 
 	// SpoolDir is where snapshots wait for their upload. Empty means
@@ -68,95 +65,6 @@ type Config struct {
 	DrainTimeout time.Duration `json:"-"`
 }
 
-// LoadingPolicy says how much of a replica is fetched when it is opened. The
-// zero value fetches on demand.
-type LoadingPolicy struct {
-	// Eager fetches and verifies every chunk at open.
-	Eager bool
-	// Partial fetches the first chunks and the last: at least Min (one, if
-	// zero) and at most Max (16, if zero) of the square root of their number.
-	Partial  bool
-	Min, Max uint64
-}
-
-type partialPolicy struct {
-	Min *uint64 `json:"min,omitempty"`
-	Max *uint64 `json:"max,omitempty"`
-}
-
-// UnmarshalJSON reads "default", "eager", {"eager":null} or
-// {"partial":{"min":…,"max":…}}.
-func (p *LoadingPolicy) UnmarshalJSON(b []byte) error {
-	*p = LoadingPolicy{}
-	var name string
-	if json.Unmarshal(b, &name) == nil {
-		switch name {
-		case "default":
-			return nil
-		case "eager":
-			p.Eager = true
-			return nil
-		}
-		return fmt.Errorf("snapshot_loading_policy: %q is none of \"default\", \"eager\", {\"partial\":{…}}", name)
-	}
-	var form struct {
-		Eager   json.RawMessage `json:"eager"`
-		Partial *partialPolicy  `json:"partial"`
-	}
-	if err := decodeStrict(b, &form); err != nil {
-		return fmt.Errorf("snapshot_loading_policy: %w", err)
-	}
-	switch {
-	case form.Partial != nil && form.Eager == nil:
-		p.Partial = true
-		if form.Partial.Min != nil {
-			p.Min = *form.Partial.Min
-		}
-		if form.Partial.Max != nil {
-			p.Max = *form.Partial.Max
-			if p.Max == 0 || p.Max < p.Min {
-				return fmt.Errorf("snapshot_loading_policy: max %d must be at least 1 and at least min %d", p.Max, p.Min)
-			}
-		}
-		return nil
-	case string(form.Eager) == "null" && form.Partial == nil:
-		p.Eager = true
-		return nil
-	}
-	return errors.New("snapshot_loading_policy: want \"default\", \"eager\" or {\"partial\":{\"min\":…,\"max\":…}}")
-}
-
-// MarshalJSON writes what [LoadingPolicy.UnmarshalJSON] reads.
-func (p LoadingPolicy) MarshalJSON() ([]byte, error) {
-	switch {
-	case p.Eager:
-		return []byte(`"eager"`), nil
-	case p.Partial:
-		form := partialPolicy{}
-		if p.Min != 0 {
-			form.Min = &p.Min
-		}
-		if p.Max != 0 {
-			form.Max = &p.Max
-		}
-		return json.Marshal(map[string]partialPolicy{"partial": form})
-	}
-	return []byte(`"default"`), nil
-}
-
-// first is how many of n chunks a partial policy fetches at open.
-func (p LoadingPolicy) first(n int) int {
-	most := p.Max
-	if most == 0 {
-		most = max(16, p.Min)
-	}
-	root := uint64(math.Ceil(math.Sqrt(float64(n))))
-	return int(min(max(root, p.Min, 1), most, uint64(n)))
-}
-
-// IsZero reports whether p is the default policy.
-func (p LoadingPolicy) IsZero() bool { return p == LoadingPolicy{} }
-
 // ParseConfig reads a configuration from JSON text, or, when text starts with
 // "@", from the file named by the rest. Unknown keys are errors. The result is
 // validated.
@@ -164,6 +72,9 @@ func ParseConfig(text string) (*Config, error) {
 	from := "configuration"
 	data := []byte(text)
 	if name, ok := strings.CutPrefix(text, "@"); ok {
+		if name == "" {
+			return nil, errors.New("boule: read configuration: \"@\" stands alone; write the name of a file after it")
+		}
 		from = name
 		var err error
 		if data, err = os.ReadFile(name); err != nil {
@@ -211,8 +122,11 @@ func (c *Config) Validate() error {
 	if c.SpoolPermissions > 0o777 {
 		faults = append(faults, fmt.Errorf("replication_spooling_dir_permissions: %d is more than 511 (octal 777); JSON has no octal numbers", c.SpoolPermissions))
 	}
-	if strings.ContainsAny(c.Hostname, "\x00\n") {
-		faults = append(faults, errors.New("hostname: must be one line"))
+	if strings.ContainsFunc(c.Hostname, func(r rune) bool { return r == '/' || unicode.IsControl(r) }) {
+		faults = append(faults, fmt.Errorf("hostname: %q has a slash or a control character in it", c.Hostname))
+	}
+	if err := c.LoadingPolicy.validate(); err != nil {
+		faults = append(faults, err)
 	}
 	if c.TempDir != "" {
 		switch fi, err := os.Stat(c.TempDir); {
@@ -236,6 +150,18 @@ func DefaultSpoolDir() (string, error) {
 		return "", fmt.Errorf("boule: no spool directory: set replication_spooling_dir, or HOME: %w", err)
 	}
 	return filepath.Join(home, ".local", "state", "boule", "spool"), nil
+}
+
+// effective returns what a caller means by cfg, checked: nil stands for the
+// configuration of the environment.
+func effective(cfg *Config) (*Config, error) {
+	if cfg == nil {
+		return ConfigFromEnv()
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("boule: configuration: %w", err)
+	}
+	return cfg, nil
 }
 
 func (c *Config) hostname() string {
@@ -268,26 +194,4 @@ func (c *Config) durable() []target.Target {
 		}
 	}
 	return ts
-}
-
-// decodeStrict decodes one JSON value and nothing else, naming the line of a
-// syntax error.
-func decodeStrict(data []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		var syntax *json.SyntaxError
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return errors.New("not JSON: it ends too early")
-		case errors.As(err, &syntax):
-			line := 1 + bytes.Count(data[:min(int(syntax.Offset), len(data))], []byte("\n"))
-			return fmt.Errorf("not JSON: line %d: %w", line, syntax)
-		}
-		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("not JSON: something follows the object")
-	}
-	return nil
 }

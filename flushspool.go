@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/copier"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -22,56 +22,86 @@ type FlushResult struct {
 }
 
 // FlushSpool uploads what the spool directory holds, each database to the target
-// that it was spooled for, whatever the targets of cfg. A result without error says
-// that the target holds the database as it is now, or, if the file is gone, as it
-// was spooled last.
+// that it was spooled for, whatever the targets of cfg; nil stands for what
+// [ConfigFromEnv] gives. A result without error says that the target holds the
+// database as it is now, or, if the file is gone, as it was spooled last.
 func FlushSpool(ctx context.Context, dir string, cfg *Config) ([]FlushResult, error) {
+	cfg, err := effective(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if fi, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("boule: spool: %w", err)
 	} else if !fi.IsDir() {
 		return nil, fmt.Errorf("boule: spool %s is not a directory", dir)
 	}
-	spools, closeRoot, err := readSpools(dir)
+	spools, err := readSpools(dir)
 	if err != nil {
 		return nil, err
 	}
-	closeRoot()
+	spools = worthFlushing(spools)
 	results := make([]FlushResult, len(spools))
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	g.SetLimit(4)
 	for i, s := range spools {
 		g.Go(func() error {
-			res := FlushResult{Path: s.Path, Target: s.target.String(), Manifest: s.name}
-			res.Err = flushOne(ctx, dir, cfg, s)
-			results[i] = res
+			results[i] = FlushResult{
+				Path: s.Path, Target: s.target.String(), Manifest: s.name,
+				Err: flushOne(ctx, dir, cfg, s),
+			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
+	_ = g.Wait() // errors are in the results
 	slices.SortFunc(results, func(a, b FlushResult) int {
 		return strings.Compare(a.Path+"\x00"+a.Target, b.Path+"\x00"+b.Target)
 	})
 	return results, nil
 }
 
+// worthFlushing leaves out the spools of files that were replaced, whose paths
+// lead to other databases by now, and those of deleted files that hold nothing.
+func worthFlushing(spools []spoolInfo) []spoolInfo {
+	byPath := map[string][]spoolInfo{}
+	for _, s := range spools {
+		byPath[s.Path] = append(byPath[s.Path], s)
+	}
+	var keep []spoolInfo
+	for path, infos := range byPath {
+		_, _, there := fileID(path)
+		for _, s := range present(path, infos) {
+			if there || s.staged != nil || s.Pending() {
+				keep = append(keep, s)
+			}
+		}
+	}
+	return keep
+}
+
 func flushOne(ctx context.Context, dir string, cfg *Config, s spoolInfo) error {
 	own := *cfg
 	own.SpoolDir = dir
 	own.Targets = []target.Target{s.target}
-	if host, _, ok := manifest.ParseName(s.name); ok {
+	if host, ok := s.hostname(); ok {
 		own.Hostname = host // that of whoever filled the spool
 	}
 	r, err := New(&own)
 	if err != nil {
 		return err
 	}
-	defer r.Close(ctx)
-	err = r.Flush(ctx, s.Path)
-	if errors.Is(err, fs.ErrNotExist) && s.staged != nil {
+	err = r.flush(ctx, s.Path)
+	if errors.Is(err, fs.ErrNotExist) && exists(s.Path) != nil {
 		// The database was deleted: what it was goes to the store nevertheless.
-		err = r.e.copier.Flush(ctx, r.e.root, s.Key)
+		err = r.e.currentCopier().Flush(ctx, r.e.root, s.Key)
+		switch {
+		case errors.Is(err, copier.ErrNothingStaged):
+			err = nil // what was ready is uploaded, and there is no more
+		case err != nil:
+			err = fmt.Errorf("%w: %w", ErrBehind, err)
+		}
+	}
+	if cerr := r.Close(ctx); err == nil {
+		err = cerr
 	}
 	if err != nil {
 		return fmt.Errorf("%s to %s: %w", s.Path, s.target, err)

@@ -10,6 +10,9 @@ import (
 	"github.com/boule-db/boule/wasmvfs"
 )
 
+// fetchTimeout bounds a fetch, for which one or more connections wait.
+const fetchTimeout = 2 * time.Minute
+
 // A follower follows one replica for all connections of the process that read
 // it: there is one fetch at a time, however many ask.
 type follower struct {
@@ -124,7 +127,7 @@ func (f *follower) start(ctx context.Context) *fetch {
 	f.inFlight = in
 	go func() {
 		// Others may join: the one who asked first must not end it for them.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 		defer cancel()
 		in.snap, in.err = f.fetch(ctx)
 		f.mu.Lock()
@@ -157,9 +160,12 @@ func (f *follower) fetch(ctx context.Context) (*snapshot, error) {
 		return nil, err
 	}
 	fresh := &snapshot{remote: remote, updated: start}
-	if old != nil && (remote == last || remote.Manifest.Sequence <= last.Manifest.Sequence) {
+	if old != nil && remote.Manifest.Sequence <= last.Manifest.Sequence {
 		// A new value, so that connections see when it was last looked for.
-		fresh.Snapshot, fresh.remote = old.Snapshot, last
+		fresh.Snapshot = old.Snapshot
+		if remote.Manifest.Sequence < last.Manifest.Sequence {
+			fresh.remote = last // never older
+		}
 	} else if fresh.Snapshot, err = f.e.openSnapshot(ctx, remote); err != nil {
 		return nil, err
 	}

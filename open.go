@@ -4,9 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net/url"
 	"os"
-	"strings"
+	"path/filepath"
 	"time"
 )
 
@@ -17,12 +16,12 @@ const defaultBusyTimeout = time.Minute
 // Open opens the SQLite database at path, which replicates as cfg says; nil
 // stands for what [ConfigFromEnv] gives. The database is made if it does not
 // exist. path may be a SQLite URI ("file:…?_pragma=…"), as go-sqlite3's driver
-// takes it.
+// takes it; its parameter vfs is Boule's.
 //
 // Closing the *sql.DB waits until what was committed is uploaded, for
-// cfg.DrainTimeout at most. Its error then says that replication is behind;
-// nothing of the database is lost by that, and the next process that opens the
-// database, or `boule flush`, uploads the rest.
+// cfg.DrainTimeout at most. Its error then says that replication is behind
+// ([ErrBehind]); nothing of the database is lost by that, and the next process
+// that opens the database, or `boule flush`, uploads the rest.
 //
 // Without targets in cfg the database works unreplicated.
 func Open(ctx context.Context, path string, cfg *Config) (*sql.DB, error) {
@@ -30,47 +29,53 @@ func Open(ctx context.Context, path string, cfg *Config) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := r.openDB(ctx, path, func() error { return r.drain(path) })
+	c, err := r.connector(path)
 	if err != nil {
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		cancel()
-		_ = r.Close(ctx) // nothing was spooled through r
-		return nil, err
+		return nil, errors.Join(err, r.abandon())
+	}
+	c.onClose = func() error { return r.drain(c.file) }
+	db, err := c.openDB(ctx)
+	if err != nil {
+		return nil, errors.Join(err, r.abandon())
 	}
 	return db, nil
 }
 
-// drain uploads a database that is being closed, and closes its Replicator.
-func (r *Replicator) drain(path string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), max(r.drains, 0))
+// drain uploads a database that is being closed, and closes its Replicator. The
+// file is empty for a database in memory.
+func (r *Replicator) drain(file string) error {
+	if r.drains < 0 {
+		return r.abandon()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.drains)
 	defer cancel()
 	var err error
-	if name := fileOf(path); r.drains > 0 && name != "" && r.Replicating() {
-		if fi, serr := os.Stat(name); serr == nil && fi.Size() > 0 {
-			err = r.Flush(ctx, name)
+	if file != "" && r.Replicating() {
+		if fi, serr := os.Stat(file); serr == nil && fi.Size() > 0 {
+			err = r.flush(ctx, file)
 		}
 		if errors.Is(err, ErrWAL) {
 			err = nil // said in the log, once; no failure of closing
 		}
 	}
-	return errors.Join(err, r.Close(ctx))
+	if cerr := r.Close(ctx); err == nil {
+		err = cerr
+	}
+	return err
 }
 
-// fileOf is the file that a path or SQLite URI names, or "" if it names none.
-func fileOf(path string) string {
-	if !strings.HasPrefix(path, "file:") {
-		return strings.TrimPrefix(path, ":memory:")
+// abandon closes a Replicator without waiting for uploads, which is no failure.
+func (r *Replicator) abandon() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = r.Close(ctx) // says only what waits
+	return nil
+}
+
+// absolute is path as it is meant now, whatever the directory when it is used.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
 	}
-	u, err := url.Parse(path)
-	if err != nil || u.Query().Get("mode") == "memory" {
-		return ""
-	}
-	if u.Opaque == "" {
-		return u.Path
-	}
-	name, err := url.PathUnescape(u.Opaque)
-	if err != nil {
-		return ""
-	}
-	return name
+	return path
 }

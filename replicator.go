@@ -3,16 +3,14 @@ package boule
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
-	sqlitedriver "github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/boule-db/boule/host"
 	"github.com/boule-db/boule/manifest"
@@ -20,24 +18,26 @@ import (
 
 // A Replicator opens databases that replicate as one configuration says. It is
 // safe for concurrent use. Databases opened through it must be closed before it.
+//
+// Where a method takes the path of a database, that may be a SQLite URI, as for
+// [Open].
 type Replicator struct {
-	e      *engine
-	drains time.Duration
-	close  sync.Once
-	closed error
+	e        *engine
+	drains   time.Duration
+	close    sync.Once
+	closed   atomic.Bool
+	closeErr error
 }
 
 // New returns a Replicator for cfg; nil stands for what [ConfigFromEnv] gives.
 // It fails on a wrong configuration, and never because a store or spool can't be
 // reached now: then databases work unreplicated until it can.
 func New(cfg *Config) (*Replicator, error) {
-	if cfg == nil {
-		var err error
-		if cfg, err = ConfigFromEnv(); err != nil {
-			return nil, err
-		}
+	cfg, err := effective(cfg)
+	if err != nil {
+		return nil, err
 	}
-	e, err := engineFor(cfg)
+	e, err := engineFor(cfg, true)
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +45,16 @@ func New(cfg *Config) (*Replicator, error) {
 	return &Replicator{e: e, drains: cfg.drainTimeout()}, nil
 }
 
-// Close ends replication by r. What is spooled and not uploaded yet is uploaded
-// first, within ctx; the rest stays in the spool for the next process.
+// Close ends the use of r. The last Replicator of a configuration first uploads,
+// within ctx, what is spooled and not uploaded yet; the error says what is left
+// ([ErrBehind]). That stays in the spool, for other Replicators of the process or
+// for the next process.
 func (r *Replicator) Close(ctx context.Context) error {
-	r.close.Do(func() { r.closed = r.e.release(ctx) })
-	return r.closed
+	r.close.Do(func() {
+		r.closed.Store(true)
+		r.closeErr = r.e.release(ctx)
+	})
+	return r.closeErr
 }
 
 // Replicating reports whether databases opened through r replicate.
@@ -65,11 +70,15 @@ func (r *Replicator) WhyNot() string {
 
 // ManifestName is the name of the manifest of the database at path.
 func (r *Replicator) ManifestName(path string) (string, error) {
-	return ManifestName(r.e.cfg.Hostname, path)
+	file, err := databaseFile(path)
+	if err != nil {
+		return "", err
+	}
+	return ManifestName(r.e.cfg.Hostname, file)
 }
 
-// ManifestName is the name, in every store, of the manifest of the database at
-// path on a host; an empty hostname stands for this host's.
+// ManifestName is the name, in every store, of the manifest of the database in
+// the file path on a host; an empty hostname stands for this host's.
 func ManifestName(hostname, path string) (string, error) {
 	if path == "" {
 		return "", errors.New("boule: the path of a database is empty")
@@ -84,22 +93,35 @@ func ManifestName(hostname, path string) (string, error) {
 // nil only after each has acknowledged a manifest at least that new. After an
 // error the stores hold what they held, or something newer; trying again is safe.
 func (r *Replicator) Flush(ctx context.Context, path string) error {
-	if err := exists(path); err != nil {
+	if r.closed.Load() {
+		return ErrClosed
+	}
+	file, err := databaseFile(path)
+	if err != nil {
 		return err
 	}
-	return r.e.flush(ctx, CanonicalPath(path))
+	return r.flush(ctx, file)
 }
 
-// Progress tells how many bytes of the database at path were uploaded by r since
-// it was made, compressed, and how many wait, at most, from memory.
+func (r *Replicator) flush(ctx context.Context, file string) error {
+	if err := exists(file); err != nil {
+		return err
+	}
+	if isEmpty(file) {
+		return fmt.Errorf("%w: %s is empty: there is nothing to replicate before its first table", ErrBehind, file)
+	}
+	return r.e.flush(ctx, CanonicalPath(file))
+}
+
+// Progress tells how many bytes of the database at path were uploaded by this
+// process, compressed, and how many wait, at most, from memory.
 func (r *Replicator) Progress(path string) (sent, waiting int64) {
-	r.e.mu.Lock()
-	c := r.e.copier
-	r.e.mu.Unlock()
-	if c == nil {
+	c := r.e.currentCopier()
+	file, err := databaseFile(path)
+	if c == nil || err != nil {
 		return 0, 0
 	}
-	for _, key := range r.e.manager.Keys(CanonicalPath(path)) {
+	for _, key := range r.e.manager.Keys(CanonicalPath(file)) {
 		st := c.Status(key)
 		sent += st.BytesUp
 		waiting += st.PendingBytes
@@ -111,7 +133,11 @@ func (r *Replicator) Progress(path string) (sent, waiting int64) {
 // chunks coincide. It rewrites the whole database, in one transaction.
 // https://sqlite.org/lang_vacuum.html
 func (r *Replicator) Optimize(ctx context.Context, path string) error {
-	if err := exists(path); err != nil {
+	file, err := databaseFile(path)
+	if err != nil {
+		return err
+	}
+	if err := exists(file); err != nil {
 		return err
 	}
 	conn, err := r.OpenConn(ctx, path, sqlite3.OPEN_READWRITE)
@@ -126,72 +152,76 @@ func (r *Replicator) Optimize(ctx context.Context, path string) error {
 	return nil
 }
 
-// DSN is the data source name for path: a file name, or a SQLite URI ("file:…")
-// whose parameters are kept. Give it to go-sqlite3's own driver or Open.
+// DSN is the data source name for path, for go-sqlite3's own driver or Open: a
+// SQLite URI with the parameters that path has, and with Boule's VFS. It is an
+// error if path names another VFS.
 func (r *Replicator) DSN(path string) (string, error) {
 	if path == "" || path == ":memory:" {
 		return path, nil
 	}
-	if !strings.HasPrefix(path, "file:") {
-		return dsn(path, r.e.vfsName, nil), nil
-	}
-	name, query, _ := strings.Cut(path, "?")
-	params, err := url.ParseQuery(query)
+	l, err := parseLocation(path)
 	if err != nil {
-		return "", fmt.Errorf("boule: parameters of %q: %w", path, err)
+		return "", err
 	}
-	params.Set("vfs", r.e.vfsName)
-	return name + "?" + params.Encode(), nil
+	return l.in(r.e.vfsName)
 }
 
-// OpenConn opens one connection, for programs that use go-sqlite3 directly.
+// OpenConn opens one connection, for programs that use go-sqlite3 directly. Flags
+// of zero mean OPEN_READWRITE and OPEN_CREATE. Close it before r.
 func (r *Replicator) OpenConn(ctx context.Context, path string, flags sqlite3.OpenFlag) (*sqlite3.Conn, error) {
+	if r.closed.Load() {
+		return nil, ErrClosed
+	}
 	name, err := r.DSN(path)
 	if err != nil {
 		return nil, err
+	}
+	if flags == 0 {
+		flags = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE
 	}
 	conn, err := host.Open(ctx, name, flags|sqlite3.OPEN_URI)
 	if err != nil {
 		return nil, fmt.Errorf("boule: open %s: %w", path, err)
 	}
-	if err := conn.BusyTimeout(defaultBusyTimeout); err != nil {
+	l, err := parseLocation(path)
+	if err == nil && !l.hasPragmas() { // as go-sqlite3's driver does
+		err = conn.BusyTimeout(defaultBusyTimeout)
+	}
+	if err != nil {
 		return nil, errors.Join(err, conn.Close())
+	}
+	if !l.inMemory() {
+		r.e.visit(l.file, false)
 	}
 	return conn, nil
 }
 
-// OpenDB opens a database as *sql.DB. Closing it leaves uploads to r.
+// OpenDB opens a database as *sql.DB, which must be closed before r. Closing it
+// leaves uploads to r.
 func (r *Replicator) OpenDB(ctx context.Context, path string) (*sql.DB, error) {
-	return r.openDB(ctx, path, nil)
+	if r.closed.Load() {
+		return nil, ErrClosed
+	}
+	c, err := r.connector(path)
+	if err != nil {
+		return nil, err
+	}
+	return c.openDB(ctx)
 }
 
-func (r *Replicator) openDB(ctx context.Context, path string, onClose func() error) (*sql.DB, error) {
+// connector returns the connector for the database at path.
+func (r *Replicator) connector(path string) (*connector, error) {
 	name, err := r.DSN(path)
 	if err != nil {
 		return nil, err
 	}
-	inner, err := (&sqlitedriver.SQLite{}).OpenConnector(name)
+	c, err := newConnector(name, path)
 	if err != nil {
-		return nil, fmt.Errorf("boule: open %s: %w", path, err)
+		return nil, err
 	}
-	db := sql.OpenDB(&connector{Connector: inner, onClose: onClose})
-	if err := db.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("boule: open %s: %w", path, err), db.Close())
+	if file, err := databaseFile(path); err == nil {
+		c.file = absolute(file)
+		c.visit = func() { r.e.visit(c.file, true) }
 	}
-	return db, nil
-}
-
-// connector adds to go-sqlite3's what happens when the *sql.DB is closed:
-// database/sql closes a connector that is an io.Closer.
-type connector struct {
-	driver.Connector
-	onClose func() error
-}
-
-// Close implements io.Closer.
-func (c *connector) Close() error {
-	if c.onClose == nil {
-		return nil
-	}
-	return c.onClose()
+	return c, nil
 }

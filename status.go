@@ -3,7 +3,6 @@ package boule
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/boule-db/boule/manifest"
-	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -50,27 +48,27 @@ type TargetStatus struct {
 	// nothing or can't be asked.
 	Lag   time.Duration `json:"lag_ns"`
 	Error string        `json:"error,omitempty"`
+
+	target target.Target
 }
 
 // Status measures the replication of the databases at paths, or of all that have
-// a spool when there are none.
+// a spool when there are none. A nil cfg stands for what [ConfigFromEnv] gives.
 func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("boule: configuration: %w", err)
+	cfg, err := effective(cfg)
+	if err != nil {
+		return nil, err
 	}
 	dir := cfg.SpoolDir
 	if dir == "" {
-		var err error
 		if dir, err = DefaultSpoolDir(); err != nil {
 			return nil, err
 		}
 	}
-	spools, closeRoot, err := readSpools(dir)
+	spools, err := readSpools(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer closeRoot()
-
 	wanted := map[string]bool{}
 	for _, p := range paths {
 		if err := exists(p); err != nil {
@@ -100,66 +98,12 @@ func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus
 	for i := range all {
 		for j := range all[i].Targets {
 			g.Go(func() error {
-				askStore(ctx, &all[i], &all[i].Targets[j], byPath[all[i].Path])
+				askStore(ctx, &all[i], &all[i].Targets[j])
 				return ctx.Err()
 			})
 		}
 	}
 	return all, g.Wait()
-}
-
-// spoolInfo is a spool with what its metadata say.
-type spoolInfo struct {
-	spool.Info
-	target target.Target
-	name   string // of the staged manifest
-	staged *manifest.Manifest
-}
-
-// readSpools lists the spools below dir, making nothing.
-func readSpools(dir string) (infos []spoolInfo, closeRoot func(), err error) {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, func() {}, nil
-	}
-	root, err := spool.OpenRoot(dir, 0, nil)
-	if err != nil {
-		return nil, nil, fmt.Errorf("boule: open spool: %w", err)
-	}
-	closeRoot = func() { root.Close() }
-	list, err := root.Spools()
-	if err != nil {
-		closeRoot()
-		return nil, nil, fmt.Errorf("boule: read spool: %w", err)
-	}
-	for _, info := range list {
-		s := spoolInfo{Info: info}
-		if err := decodeStrict(info.Target.Spec, &s.target); err != nil {
-			continue // being made, or of a later version
-		}
-		if c, err := root.Consumer(info.Key); err == nil {
-			s.readStaged(c)
-			c.Close()
-		}
-		infos = append(infos, s)
-	}
-	return infos, closeRoot, nil
-}
-
-func (s *spoolInfo) readStaged(c *spool.Consumer) {
-	ms, err := c.StagedManifests()
-	if err != nil {
-		return
-	}
-	for _, m := range ms {
-		defer m.Close()
-		b, err := m.Bytes()
-		if err != nil {
-			continue
-		}
-		if dec, err := manifest.Decode(b); err == nil && (s.staged == nil || dec.Sequence > s.staged.Sequence) {
-			s.name, s.staged = m.Name, dec
-		}
-	}
 }
 
 func databaseStatus(cfg *Config, path string, infos []spoolInfo) DatabaseStatus {
@@ -168,9 +112,11 @@ func databaseStatus(cfg *Config, path string, infos []spoolInfo) DatabaseStatus 
 	if st.Mode == "wal" {
 		st.Warning = strings.TrimPrefix(ErrWAL.Error(), "boule: ")
 	}
+	name := manifest.Name(cfg.hostname(), path)
 	have := map[string]bool{}
-	for _, s := range infos {
+	for _, s := range present(path, infos) {
 		t := TargetStatus{
+			target:        s.target,
 			Target:        s.target.String(),
 			Manifest:      s.name,
 			SpooledChunks: s.Staged.Chunks + s.Ready.Chunks + s.Consuming.Chunks,
@@ -178,38 +124,25 @@ func databaseStatus(cfg *Config, path string, infos []spoolInfo) DatabaseStatus 
 		}
 		if s.staged != nil {
 			t.StagedTime = s.staged.SourceTime
+		} else {
+			t.Manifest = name
 		}
-		have[t.Target] = true
+		have[s.target.ID()] = true
 		st.Targets = append(st.Targets, t)
 	}
 	for _, t := range cfg.durable() {
-		if !have[t.String()] {
-			st.Targets = append(st.Targets, TargetStatus{Target: t.String(), Manifest: manifest.Name(cfg.hostname(), path)})
+		if !have[t.ID()] {
+			st.Targets = append(st.Targets, TargetStatus{target: t, Target: t.String(), Manifest: name})
 		}
 	}
 	return st
 }
 
 // askStore completes t with what the store says.
-func askStore(ctx context.Context, st *DatabaseStatus, t *TargetStatus, infos []spoolInfo) {
-	fail := func(err error) { t.Error, t.Lag = strings.TrimPrefix(err.Error(), "boule: "), -1 }
-	var tgt target.Target
-	for _, s := range infos {
-		if s.target.String() == t.Target {
-			tgt = s.target
-		}
-	}
-	if t.Manifest == "" {
-		fail(errors.New("nothing is staged yet"))
-		return
-	}
-	if tgt == (target.Target{}) {
-		fail(errors.New("never replicated there by this boot of the machine; 'boule sync' does it"))
-		return
-	}
-	m, err := remoteManifest(ctx, tgt, t.Manifest)
+func askStore(ctx context.Context, st *DatabaseStatus, t *TargetStatus) {
+	m, err := remoteManifest(ctx, t.target, t.Manifest)
 	if err != nil {
-		fail(err)
+		t.Error, t.Lag = strings.TrimPrefix(err.Error(), "boule: "), -1
 		return
 	}
 	t.RemoteTime, t.RemoteSize = m.SourceTime, m.Size

@@ -1,0 +1,179 @@
+package boule
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/replica"
+	"github.com/boule-db/boule/store"
+	"github.com/boule-db/boule/store/storeurl"
+	"github.com/boule-db/boule/store/target"
+	"github.com/boule-db/boule/store/web"
+)
+
+// ErrNoReplica reports that the stores were asked, and none has the replica.
+var ErrNoReplica = replica.ErrNotFound
+
+// RestoreOptions configures a restore: what may be overwritten, how much is
+// fetched at once, and who is told of the progress. Nil is usable.
+type RestoreOptions = replica.RestoreOptions
+
+// SourceRef is the reference to the replica of the database at path, an absolute
+// path, on a host; an empty hostname stands for this host.
+func SourceRef(hostname, path string) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") { // as of a drive's name
+		path = "/" + path
+	}
+	return "boule://" + hostname + path
+}
+
+// IsRef reports whether s has the form of a reference to a replica, and not of a
+// path: boule://, s3://, http://, https:// or file:///.
+func IsRef(s string) bool {
+	scheme, _, ok := strings.Cut(s, "://")
+	switch strings.ToLower(scheme) {
+	case "boule", "s3", "http", "https", "file":
+		return ok
+	}
+	return false
+}
+
+// A Remote is a replica as a store has it: a verified manifest, and where its
+// chunks can be had.
+type Remote struct {
+	Name     string             // of the manifest
+	Store    string             // that the manifest came from
+	Raw      []byte             // the manifest's bytes, not compressed
+	Manifest *manifest.Manifest // what they say
+
+	found   *replica.Remote
+	sources []replica.Source
+}
+
+// Fetch gets the manifest that ref leads to, from the first target of cfg that
+// has it: boule://HOST/path, s3://bucket/key?…, http(s)://…, file:///path or the
+// path of a file. It fails with [ErrNoReplica] when there is none. A nil cfg stands
+// for what [ConfigFromEnv] gives.
+func Fetch(ctx context.Context, ref string, cfg *Config) (*Remote, error) {
+	cfg, err := effective(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r, err := fetchRemote(ctx, ref, cfg, nil)
+	if err != nil {
+		return nil, fmt.Errorf("boule: %w", err)
+	}
+	return r, nil
+}
+
+// fetchRemote is Fetch for one who already has last, which may be nil: if that is
+// unchanged, it is the result.
+func fetchRemote(ctx context.Context, text string, cfg *Config, last *Remote) (*Remote, error) {
+	ref, err := replica.ParseRef(text)
+	if err != nil {
+		return nil, err
+	}
+	targets := cfg.durable()
+	if len(targets) == 0 {
+		if targets = implied(ref); len(targets) == 0 {
+			return nil, fmt.Errorf("%s: %w to read from", text, ErrNoTarget)
+		}
+	}
+	sources := openSources(ctx, targets)
+	opts := &replica.FetchOptions{Hostname: cfg.hostname(), Sources: sources, Open: openRef}
+	if last != nil {
+		opts.Last = last.found
+	}
+	found, err := replica.FetchRef(ctx, ref, opts)
+	switch {
+	case err != nil:
+		return nil, err
+	case last != nil && found == last.found:
+		return last, nil
+	}
+	name, from := ref.ManifestName(cfg.hostname()), found.Source.Name
+	if name == "" {
+		name, from = text, text
+	}
+	return &Remote{Name: name, Store: from, Raw: found.Encoded, Manifest: found.Manifest, found: found, sources: sources}, nil
+}
+
+// implied is the target that a manifest lies in, when it is referred to by file or
+// s3 URL: what stands beside its directory "manifests".
+func implied(ref replica.Ref) []target.Target {
+	switch ref.Kind {
+	case replica.RefFile:
+		abs, err := filepath.Abs(ref.Path)
+		if dir := filepath.Dir(abs); err == nil && filepath.Base(dir) == "manifests" {
+			return []target.Target{{File: &target.File{Directory: filepath.Dir(dir)}}}
+		}
+	case replica.RefS3:
+		i := strings.LastIndex("/"+ref.Key, "/manifests/")
+		if i < 0 {
+			return nil
+		}
+		u, err := url.Parse(ref.StoreURL())
+		if err != nil {
+			return nil
+		}
+		u.Path = ("/" + ref.Key)[:i]
+		if t, err := target.FromURL(u.String()); err == nil {
+			return []target.Target{t}
+		}
+	}
+	return nil
+}
+
+// openRef gets a manifest from a web server or a bucket.
+func openRef(ctx context.Context, ref replica.Ref) ([]byte, error) {
+	if ref.Kind == replica.RefHTTP {
+		return web.Get(ctx, ref.URL, manifest.MaxManifest)
+	}
+	s, err := storeurl.Open(ctx, ref.StoreURL(), &storeurl.Options{Limiter: budgets.reads})
+	if err != nil {
+		return nil, err
+	}
+	body, _, err := store.ReadAll(ctx, s, ref.Key, manifest.MaxManifest)
+	return body, err
+}
+
+// RestoreFile writes the database to a file, which appears complete and synced or
+// not at all. See [replica.RestoreFile].
+func (r *Remote) RestoreFile(ctx context.Context, path string, opts *RestoreOptions) error {
+	if err := replica.RestoreFile(ctx, r.Manifest, r.sources, path, opts); err != nil {
+		return fmt.Errorf("boule: %w", err)
+	}
+	return nil
+}
+
+// RestoreTo writes the database to w, from its beginning to its end. After an
+// error a part of it is written.
+func (r *Remote) RestoreTo(ctx context.Context, w io.Writer, opts *RestoreOptions) error {
+	if err := replica.RestoreTo(ctx, r.Manifest, r.sources, w, opts); err != nil {
+		return fmt.Errorf("boule: %w", err)
+	}
+	return nil
+}
+
+// Restore writes the replica that ref leads to into the file out, byte for byte as
+// the database was. It refuses to overwrite unless opts say so. After an error
+// out is what it was.
+func Restore(ctx context.Context, ref, out string, cfg *Config, opts *RestoreOptions) (*Remote, error) {
+	remote, err := Fetch(ctx, ref, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return remote, remote.RestoreFile(ctx, out, opts)
+}
+
+// remoteManifest gets the manifest of that name from one target.
+func remoteManifest(ctx context.Context, t target.Target, name string) (*manifest.Manifest, error) {
+	m, _, _, err := replica.FetchManifest(ctx, openSources(ctx, []target.Target{t}), name)
+	return m, err
+}

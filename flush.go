@@ -1,0 +1,103 @@
+package boule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/boule-db/boule/copier"
+	"github.com/boule-db/boule/tracker"
+)
+
+// maxDesyncs bounds the full snapshots that one flush takes because a store was
+// found to lack data.
+const maxDesyncs = 3
+
+// flush uploads the database's present state to every target.
+func (e *engine) flush(ctx context.Context, path string) error {
+	if err := e.whyNot(); err != nil {
+		return err
+	}
+	c := e.currentCopier()
+	if c == nil {
+		return ErrClosed
+	}
+	var err error
+	for range maxDesyncs {
+		if err := e.snapshot(ctx, path); err != nil {
+			return err
+		}
+		err = e.upload(ctx, c, path)
+		if !again(err) {
+			break
+		}
+	}
+	return err
+}
+
+// snapshot has the database's present state staged.
+func (e *engine) snapshot(ctx context.Context, path string) error {
+	if err := e.evaluate(ctx, path, busyTimeout(ctx)); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return fmt.Errorf("%w: snapshot %s: %w", ErrBehind, path, err)
+	}
+	return e.staged(path)
+}
+
+// busyTimeout is how long a flush waits for a lock.
+func busyTimeout(ctx context.Context) time.Duration {
+	const most = 30 * time.Second
+	if end, ok := ctx.Deadline(); ok {
+		return max(min(time.Until(end), most), time.Millisecond)
+	}
+	return most
+}
+
+// again reports whether a new snapshot, which the copier has asked for, will help.
+func again(err error) bool {
+	return errors.Is(err, copier.ErrDesync) || errors.Is(err, copier.ErrSuperseded) || errors.Is(err, copier.ErrNothingStaged)
+}
+
+// staged says why not every target has a snapshot of what evaluate saw.
+func (e *engine) staged(path string) error {
+	h, ok := e.manager.Health(path)
+	if !ok {
+		return fmt.Errorf("%w: %s is not tracked", ErrBehind, path)
+	}
+	switch h.State {
+	case tracker.StateOK:
+		return nil
+	case tracker.StateWAL:
+		return fmt.Errorf("%s: %w", path, ErrWAL)
+	}
+	cause := h.LastError
+	if cause == nil {
+		cause = fmt.Errorf("state %s", h.State)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrBehind, path, cause)
+}
+
+// upload uploads what is staged to all targets, each on its own.
+func (e *engine) upload(ctx context.Context, c *copier.Copier, path string) error {
+	keys := e.manager.Keys(path)
+	if len(keys) == 0 {
+		return fmt.Errorf("%w: %s has no spool", ErrBehind, path)
+	}
+	errs := make(chan error, len(keys))
+	for _, key := range keys {
+		go func() { errs <- c.Flush(ctx, e.root, key) }()
+	}
+	var all []error
+	for range keys {
+		if err := <-errs; err != nil {
+			all = append(all, err)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrBehind, errors.Join(all...))
+}

@@ -1,0 +1,175 @@
+package boule
+
+import (
+	"context"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/boule-db/boule/host"
+	"github.com/boule-db/boule/tracker"
+)
+
+const (
+	// repairInterval is how often databases that are behind are looked at. The
+	// tracker spaces the attempts for each of them; this only bounds how late one is.
+	repairInterval = time.Second
+
+	// repairBusy is how long a repair waits for a lock: others wait for the repair.
+	repairBusy = time.Second
+
+	// pruneInterval is how often spools are looked for that are gone.
+	pruneInterval = time.Minute
+
+	maxRepairPause = time.Minute
+	maxVisits      = 4096 // that wait; more are left to the next write
+)
+
+// repairs takes the snapshots that no commit takes: of databases seen for the
+// first time or changed by others, and again those that failed.
+type repairs struct {
+	e      *engine
+	visits chan string // databases to look at
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	// Databases that could not be looked at. The tracker, which never saw them,
+	// does not remember them.
+	again map[string]*attempt
+}
+
+type attempt struct {
+	at    time.Time
+	pause time.Duration
+}
+
+func (e *engine) startRepairs() *repairs {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &repairs{
+		e:      e,
+		visits: make(chan string, maxVisits),
+		cancel: cancel,
+		done:   make(chan struct{}),
+		again:  map[string]*attempt{},
+	}
+	go r.run(ctx)
+	return r
+}
+
+// stop ends the repairs, and waits for the one under way.
+func (r *repairs) stop() {
+	r.cancel()
+	<-r.done
+}
+
+func (r *repairs) run(ctx context.Context) {
+	defer close(r.done)
+	tick := time.NewTicker(repairInterval)
+	defer tick.Stop()
+	pruned := time.Now()
+	for {
+		var paths []string
+		select {
+		case <-ctx.Done():
+			return
+		case path := <-r.visits:
+			paths = append(paths, path)
+		case <-tick.C:
+			for path, a := range r.again {
+				if !a.at.After(time.Now()) {
+					paths = append(paths, path)
+				}
+			}
+			if time.Since(pruned) > pruneInterval {
+				r.e.prune(ctx)
+				pruned = time.Now()
+			}
+		case <-r.e.manager.Wake():
+		}
+		for _, path := range append(paths, r.e.manager.Behind()...) {
+			if ctx.Err() != nil {
+				return
+			}
+			r.repair(ctx, path)
+		}
+	}
+}
+
+func (r *repairs) repair(ctx context.Context, path string) {
+	err := r.e.evaluate(ctx, path, repairBusy)
+	if err == nil || exists(path) != nil {
+		delete(r.again, path)
+		return
+	}
+	r.e.log.Debug("repair snapshot", "db", path, "error", err)
+	a := r.again[path]
+	if a == nil {
+		a = &attempt{pause: repairInterval / 2}
+		r.again[path] = a
+	}
+	a.pause = min(2*a.pause, maxRepairPause)
+	a.at = time.Now().Add(a.pause)
+}
+
+// visit has a database looked at that was opened just now, but has been open
+// before: others may have written to it meanwhile, and something may wait in its
+// spool. (A database that was never seen the tracker has looked at by itself.)
+// What is in the copier's care already is visited only if always is set.
+func (e *engine) visit(file string, always bool) {
+	if e.root == nil {
+		return
+	}
+	path := CanonicalPath(file)
+	h, ok := e.manager.Health(path)
+	if !ok {
+		return
+	}
+	switch h.State {
+	case tracker.StateWAL, tracker.StateUntracked, tracker.StateUnknown: // unknown: about to be looked at
+		return
+	}
+	if !always && e.cares(path) {
+		return
+	}
+	engines.Lock()
+	r := e.repairs
+	engines.Unlock()
+	if r == nil {
+		return
+	}
+	select {
+	case r.visits <- path:
+	default:
+	}
+}
+
+// cares says whether all spools of a database are in the copier's care.
+func (e *engine) cares(path string) bool {
+	keys := e.manager.Keys(path)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, key := range keys {
+		if _, ok := e.added[key]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// evaluate makes the tracker look at the database, and stage it if it must: it
+// opens a connection of its own and reads something, since the end of a read is
+// where a snapshot can be taken. It waits for locks for as long as busy.
+func (e *engine) evaluate(ctx context.Context, path string, busy time.Duration) error {
+	name := dsn(path, e.vfsName, "boule_eager=1", "mode=rw")
+	conn, err := host.Open(ctx, name, sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	old := conn.SetInterrupt(ctx)
+	defer conn.SetInterrupt(old)
+	if err := conn.BusyTimeout(busy); err != nil {
+		return err
+	}
+	return conn.Exec(`SELECT count(*) FROM sqlite_schema`)
+}
