@@ -93,11 +93,25 @@ func (e *engine) upload(ctx context.Context, c *copier.Copier, path string) erro
 	var all []error
 	for range keys {
 		if err := <-errs; err != nil {
-			all = append(all, err)
+			all = append(all, e.named(err))
 		}
 	}
 	if len(all) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrBehind, errors.Join(all...))
+}
+
+// named names the target of a copier's error in words: the copier knows only its
+// id before it has opened the target.
+func (e *engine) named(err error) error {
+	var told *copier.Error
+	if errors.As(err, &told) {
+		for _, t := range e.cfg.durable() {
+			if t.ID() == told.Target {
+				told.Target = t.String()
+			}
+		}
+	}
+	return err
 }

@@ -39,7 +39,25 @@ func FlushSpool(ctx context.Context, dir string, cfg *Config) ([]FlushResult, er
 	if err != nil {
 		return nil, err
 	}
-	spools = worthFlushing(spools)
+	// Deleted databases go first: to track one of the others cleans the spool, and
+	// that would take what is left of the deleted ones before it is uploaded.
+	var gone, there []spoolInfo
+	for _, s := range worthFlushing(spools) {
+		if _, _, ok := fileID(s.Path); ok {
+			there = append(there, s)
+		} else {
+			gone = append(gone, s)
+		}
+	}
+	results := append(flushAll(ctx, dir, cfg, gone), flushAll(ctx, dir, cfg, there)...)
+	slices.SortFunc(results, func(a, b FlushResult) int {
+		return strings.Compare(a.Path+"\x00"+a.Target, b.Path+"\x00"+b.Target)
+	})
+	return results, nil
+}
+
+// flushAll flushes several spools at once.
+func flushAll(ctx context.Context, dir string, cfg *Config, spools []spoolInfo) []FlushResult {
 	results := make([]FlushResult, len(spools))
 	var g errgroup.Group
 	g.SetLimit(4)
@@ -53,10 +71,7 @@ func FlushSpool(ctx context.Context, dir string, cfg *Config) ([]FlushResult, er
 		})
 	}
 	_ = g.Wait() // errors are in the results
-	slices.SortFunc(results, func(a, b FlushResult) int {
-		return strings.Compare(a.Path+"\x00"+a.Target, b.Path+"\x00"+b.Target)
-	})
-	return results, nil
+	return results
 }
 
 // worthFlushing leaves out the spools of files that were replaced, whose paths
@@ -94,7 +109,7 @@ func flushOne(ctx context.Context, dir string, cfg *Config, s spoolInfo) error {
 		// The database was deleted: what it was goes to the store nevertheless.
 		err = r.e.currentCopier().Flush(ctx, r.e.root, s.Key)
 		switch {
-		case errors.Is(err, copier.ErrNothingStaged):
+		case errors.Is(err, copier.ErrNothingStaged) && s.staged == nil:
 			err = nil // what was ready is uploaded, and there is no more
 		case err != nil:
 			err = fmt.Errorf("%w: %w", ErrBehind, err)

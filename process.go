@@ -95,7 +95,7 @@ func (e *engine) upTo(ctx context.Context, c *copier.Copier, added map[spool.Key
 			if err != nil && !errors.Is(err, copier.ErrNothingStaged) {
 				mu.Lock()
 				defer mu.Unlock()
-				errs = append(errs, fmt.Errorf("%w: %w", ErrBehind, err))
+				errs = append(errs, fmt.Errorf("%w: %w", ErrBehind, e.named(err)))
 			}
 			return nil
 		})

@@ -1,6 +1,7 @@
 package boule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -22,10 +23,12 @@ type DatabaseStatus struct {
 	Path string `json:"path"`
 	// Mode is "rollback", "wal" (not replicated), "empty", "absent" or
 	// "unreadable".
-	Mode    string         `json:"mode"`
-	Size    int64          `json:"size"`
-	Changed time.Time      `json:"changed,omitzero"` // last change of the file
-	Warning string         `json:"warning,omitempty"`
+	Mode    string    `json:"mode"`
+	Size    int64     `json:"size"`
+	Changed time.Time `json:"changed,omitzero"` // last change of the file
+	Warning string    `json:"warning,omitempty"`
+	// Targets are those configured, in their order, then those of other
+	// configurations that have a spool.
 	Targets []TargetStatus `json:"targets"`
 }
 
@@ -130,11 +133,16 @@ func databaseStatus(cfg *Config, path string, infos []spoolInfo) DatabaseStatus 
 		have[s.target.ID()] = true
 		st.Targets = append(st.Targets, t)
 	}
-	for _, t := range cfg.durable() {
+	order := map[string]int{}
+	for i, t := range cfg.durable() {
+		order[t.ID()] = i - len(cfg.Targets) // before those of other configurations
 		if !have[t.ID()] {
 			st.Targets = append(st.Targets, TargetStatus{target: t, Target: t.String(), Manifest: name})
 		}
 	}
+	slices.SortStableFunc(st.Targets, func(a, b TargetStatus) int {
+		return cmp.Compare(order[a.target.ID()], order[b.target.ID()])
+	})
 	return st
 }
 

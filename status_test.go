@@ -1,0 +1,211 @@
+package boule_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/boule-db/boule"
+)
+
+func status(t *testing.T, cfg *boule.Config, paths ...string) boule.DatabaseStatus {
+	t.Helper()
+	all, err := boule.Status(t.Context(), cfg, paths...)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("got %+v, %v; want one database", all, err)
+	}
+	return all[0]
+}
+
+func TestStatus(t *testing.T) {
+	p := publish(t, 2)
+	st := status(t, p.cfg)
+	if st.Path != p.db || st.Mode != "rollback" || st.Size == 0 || st.Changed.IsZero() || len(st.Targets) != 2 {
+		t.Errorf("got %+v", st)
+	}
+	for _, ts := range st.Targets {
+		if !ts.InSync || ts.Lag != 0 || ts.Error != "" || ts.RemoteSize != st.Size || ts.Manifest == "" {
+			t.Errorf("in sync: got %+v", ts)
+		}
+	}
+
+	// Somebody else writes: the stores are behind, measured.
+	foreign, err := sqlite3.Open("file:" + p.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(foreign.Exec(`UPDATE t SET x = 2`), foreign.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(p.store(1)); err != nil {
+		t.Fatal(err)
+	}
+	st = status(t, p.cfg, p.db)
+	if ts := st.Targets[0]; ts.InSync || ts.Lag <= 0 || ts.Error != "" {
+		t.Errorf("behind: got %+v", ts)
+	}
+	if ts := st.Targets[1]; ts.InSync || ts.Lag >= 0 || ts.Error == "" {
+		t.Errorf("store that lost it: got %+v", ts)
+	}
+	if _, err := boule.Status(t.Context(), p.cfg, p.path("absent.db")); err == nil {
+		t.Error("absent: no error")
+	}
+}
+
+// Without a spool, as after a reboot, the stores are asked nevertheless.
+func TestStatusWithoutSpool(t *testing.T) {
+	p := publish(t, 1)
+	cfg := p.with(func(c *boule.Config) { c.SpoolDir = p.path("another") })
+	if all, err := boule.Status(t.Context(), cfg); err != nil || len(all) != 0 {
+		t.Errorf("without paths: got %+v, %v; want nothing", all, err)
+	}
+	if ts := status(t, cfg, p.db).Targets; len(ts) != 1 || !ts[0].InSync || ts[0].Error != "" {
+		t.Errorf("got %+v, want one target in sync", ts)
+	}
+}
+
+// Of a database that was replaced, only the spools of the file that is there count.
+func TestStatusOfAReplacedDatabase(t *testing.T) {
+	p := publish(t, 1)
+	if err := p.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(p.db, p.db+".old"); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := p.r.OpenConn(t.Context(), p.db, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(fresh.Exec(createAndFill), fresh.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.r.Flush(t.Context(), p.db); err != nil {
+		t.Fatal(err)
+	}
+	if ts := status(t, p.cfg, p.db).Targets; len(ts) != 1 || !ts[0].InSync {
+		t.Errorf("got %+v, want one target in sync", ts)
+	}
+}
+
+func TestStatusModes(t *testing.T) {
+	s := newSite(t, 1)
+	wal, err := sqlite3.Open("file:" + s.path("wal.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(wal.Exec(`PRAGMA journal_mode=WAL; `+createAndFill), wal.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"empty.db": "", "short.db": "short"} {
+		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"wal.db": "wal", "empty.db": "empty", "short.db": "unreadable"} {
+		st := status(t, s.cfg, s.path(name))
+		if st.Mode != want || (st.Warning != "") != (want == "wal") {
+			t.Errorf("%s: got %+v", name, st)
+		}
+	}
+}
+
+// leave makes a database whose snapshot waits in the spool, under a host name.
+func leave(t *testing.T, s *site, path, hostname string) {
+	t.Helper()
+	db := open(t, path, s.with(func(c *boule.Config) { c.Hostname, c.DrainTimeout = hostname, -1 }))
+	execSQL(t, db, createAndFill)
+	closeDB(t, db)
+}
+
+// Each database goes to the targets, and under the host name, that it was spooled
+// for, whatever the configuration of the one who flushes.
+func TestFlushSpool(t *testing.T) {
+	s := newSite(t, 2)
+	unblock := []func(){s.blocked(t, 0), s.blocked(t, 1)}
+	deep := s.path(strings.Repeat("d", 120))
+	if err := os.Mkdir(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	deep += "/" + strings.Repeat("n", 120) + ".db" // a name of a manifest that is shortened
+	paths := map[string]string{s.path("a.db"): "a.example.com", deep: "b.example.com", s.path("deleted.db"): "c.example.com"}
+	for path, host := range paths {
+		leave(t, s, path, host)
+	}
+	if err := os.Remove(s.path("deleted.db")); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range unblock {
+		f()
+	}
+	cfg := &boule.Config{CacheDir: cacheDir, Hostname: "other.example.com"}
+	results, err := boule.FlushSpool(t.Context(), s.cfg.SpoolDir, cfg)
+	if err != nil || len(results) != 6 {
+		t.Fatalf("got %+v, %v; want three databases to two targets", results, err)
+	}
+	for _, res := range results {
+		if res.Err != nil {
+			t.Error(res.Err)
+		}
+	}
+	for path, host := range paths {
+		for i := range 2 {
+			if got := inReplica(t, boule.SourceRef(host, path), s.only(i), `SELECT x FROM t`); got != "1" {
+				t.Errorf("%s in store %d: got %s", path, i, got)
+			}
+		}
+	}
+	wantIdle(t)
+	// Once more there is nothing to do, and nothing fails.
+	if results, err = boule.FlushSpool(t.Context(), s.cfg.SpoolDir, cfg); err != nil {
+		t.Fatal(err)
+	}
+	for _, res := range results {
+		if res.Err != nil {
+			t.Errorf("once more: %v", res.Err)
+		}
+	}
+	if _, err := boule.FlushSpool(t.Context(), s.path("nowhere"), cfg); err == nil {
+		t.Error("absent spool: no error")
+	}
+}
+
+func TestMetricsCount(t *testing.T) {
+	before := boule.ReadMetrics()
+	publish(t, 1)
+	after := boule.ReadMetrics()
+	if after.BytesSent <= before.BytesSent || len(after.Requests) == 0 {
+		t.Errorf("got %+v after %+v", after, before)
+	}
+}
+
+func TestManifestName(t *testing.T) {
+	s := newSite(t, 0)
+	r := newReplicator(t, s.cfg)
+	plain, err := r.ManifestName(s.path("a b.db"))
+	if err != nil || !strings.Contains(plain, s.cfg.Hostname) {
+		t.Errorf("got %q, %v", plain, err)
+	}
+	if uri, err := r.ManifestName("file:" + s.path("a%20b.db") + "?mode=ro"); err != nil || uri != plain {
+		t.Errorf("of a URI: got %q, %v; want %q", uri, err, plain)
+	}
+	if name, err := boule.ManifestName("", ""); err == nil {
+		t.Errorf("without path: got %q", name)
+	}
+	if name, err := boule.ManifestName("", "/x"); err != nil || name == "" {
+		t.Errorf("of this host: got %q, %v", name, err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	v, err := boule.Version(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.SQLite == "" || v.Boule == "" || v.Engine == "" || v.Go == "" {
+		t.Errorf("got %+v", v)
+	}
+}
