@@ -3,7 +3,6 @@ package wasmvfs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -135,7 +134,7 @@ func (v *snapshotVFS) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.
 	uri := name.String()
 	f, err := v.openMain(uri)
 	if err != nil {
-		v.opts.Logger.Warn("replica not opened", "uri", uri, "error", err)
+		v.opts.Logger.Debug("replica not opened", "uri", uri, "error", err)
 		return nil, flags, vfs.SystemError(err, sqlite3.CANTOPEN)
 	}
 	return f, flags&^(vfs.OPEN_READWRITE|vfs.OPEN_CREATE) | vfs.OPEN_READONLY, nil
@@ -145,14 +144,14 @@ func (v *snapshotVFS) openMain(uri string) (*snapshotFile, error) {
 	ctx := context.Background() // SQLite has not said yet who opens it
 	source, err := v.open(ctx, uri)
 	if err != nil {
-		return nil, fmt.Errorf("open replica %s: %w", uri, err)
+		return nil, err
 	}
 	snap, err := source.Latest(ctx, Loaded)
 	if err == nil && snap == nil {
 		err = errors.New("there is no snapshot")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open replica %s: %w", uri, errors.Join(err, source.Close()))
+		return nil, errors.Join(err, source.Close())
 	}
 	return &snapshotFile{vfs: v, uri: uri, source: source, snap: snap}, nil
 }

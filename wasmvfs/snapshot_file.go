@@ -14,8 +14,8 @@ import (
 // Pragmas of a replica.
 const (
 	// PragmaRefresh moves the connection to the newest snapshot. The argument
-	// says how hard to look for it: 0 or nothing takes the newest that is
-	// loaded, 1 asks the store unless somebody is asking, 2 always asks. It says
+	// says how hard to look for it: 0 takes the newest that is loaded, 1 or
+	// nothing asks the store unless somebody is asking, 2 always asks. It says
 	// what PragmaUpdated then says, fails with SQLITE_LOCKED inside a
 	// transaction, and leaves the connection where it is if it fails.
 	PragmaRefresh = "boule_snapshot_refresh"
@@ -176,7 +176,7 @@ func refreshLevel(value string) Level {
 	switch {
 	case value == "2", foldPrefix(value, "force"):
 		return Force
-	case pragmaBool(value):
+	case value == "", pragmaBool(value):
 		return Fetch
 	}
 	return Loaded
