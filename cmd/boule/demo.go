@@ -120,7 +120,7 @@ func (a *app) demo(ctx context.Context, duration time.Duration, keep bool) (err 
 			return fmt.Errorf("start writer: %w", err)
 		}
 		writers[i] = w
-		defer w.Process.Kill()
+		defer func() { _ = w.Process.Kill() }() // ended by then, unless something failed
 	}
 	dead := make(chan error, 1)
 	go func() { dead <- writers[1].Wait() }()
@@ -135,9 +135,12 @@ func (a *app) demo(ctx context.Context, duration time.Duration, keep bool) (err 
 	if err := writers[1].Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill writer: %w", err)
 	}
-	<-dead
+	_ = (<-dead) // it was killed
 	a.say("Killed the second one (SIGKILL), whatever it was doing.")
 	if err := writers[0].Wait(); err != nil {
+		if ctx.Err() != nil { // which is what killed it
+			return ctx.Err()
+		}
 		return fmt.Errorf("first writer: %w", err)
 	}
 

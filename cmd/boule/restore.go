@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/replica"
 )
 
 // source is how a command names a replica: a manifest by URI, or the path that
@@ -64,7 +66,12 @@ func (a *app) fetch(ctx context.Context, refs []string) (*boule.Remote, error) {
 		if first == nil {
 			first = err
 		}
-		if !errors.Is(err, boule.ErrNoReplica) {
+		switch {
+		case errors.Is(err, boule.ErrNoTarget):
+			return nil, a.needStore()
+		case errors.Is(err, replica.ErrBadRef):
+			return nil, usage(err)
+		case !errors.Is(err, boule.ErrNoReplica):
 			return nil, err
 		}
 	}
@@ -120,6 +127,9 @@ func (a *app) restore(ctx context.Context, refs []string, out string, opts *boul
 	opts.Progress = bar.set
 	if out == "" {
 		err = remote.RestoreTo(ctx, a.stdout, opts)
+		if errors.Is(err, syscall.EPIPE) { // not the reader's right here: half a database is none
+			err = errors.New("standard output was closed before the whole database was written")
+		}
 	} else {
 		err = remote.RestoreFile(ctx, out, opts)
 	}

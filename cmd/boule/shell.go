@@ -96,6 +96,10 @@ func (a *app) shell(ctx context.Context, db string, sql []string, readonly bool,
 	if err != nil {
 		return err
 	}
+	file := ""
+	if name := conn.Filename("main"); name != nil {
+		file = name.String()
+	}
 	err = runShell(ctx, conn, sql, opts)
 	if cerr := conn.Close(); err == nil && cerr != nil {
 		err = cerr
@@ -103,7 +107,7 @@ func (a *app) shell(ctx context.Context, db string, sql []string, readonly bool,
 	if readonly || !r.Replicating() || wait <= 0 {
 		return err
 	}
-	return errors.Join(err, a.leave(context.WithoutCancel(ctx), r, db, wait))
+	return errors.Join(err, a.leave(context.WithoutCancel(ctx), r, file, wait))
 }
 
 func runShell(ctx context.Context, conn *sqlite3.Conn, sql []string, opts *shell.Options) error {
@@ -127,22 +131,28 @@ func runShell(ctx context.Context, conn *sqlite3.Conn, sql []string, opts *shell
 	return err
 }
 
-// leave waits until the store has what was written.
-func (a *app) leave(ctx context.Context, r *boule.Replicator, db string, wait time.Duration) error {
-	if fi, err := os.Stat(db); err != nil || fi.Size() == 0 {
-		return nil // nothing was ever written
-	}
+// leave waits until the store has what was written: to the database in the file,
+// if there is one, and to those that were attached.
+func (a *app) leave(ctx context.Context, r *boule.Replicator, file string, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	err := a.upload(ctx, r, db)
-	switch {
-	case errors.Is(err, boule.ErrWAL):
+	var err error
+	what := file
+	if fi, serr := os.Stat(file); serr == nil && fi.Size() > 0 {
+		err = a.upload(ctx, r, file)
+	}
+	if errors.Is(err, boule.ErrWAL) {
 		fmt.Fprintf(a.stderr, "boule: %s\n", message(err))
-		return nil
-	case err != nil:
+		err = nil
+	}
+	if err == nil {
+		what = "what else was written"
+		err = r.Close(ctx)
+	}
+	if err != nil {
 		// The SQL itself has succeeded and is on disk: replication may be
 		// behind, but that is a warning and never the application's failure.
-		fmt.Fprintf(a.stderr, "boule: %s is not uploaded yet: %s; 'boule flush' uploads it later\n", db, message(err))
+		fmt.Fprintf(a.stderr, "boule: %s is not uploaded yet: %s; 'boule flush' uploads it later\n", what, message(err))
 	}
 	return nil
 }
