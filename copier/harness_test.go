@@ -66,7 +66,7 @@ func (b *bucket) check(ctx context.Context, name string, body []byte) {
 		if i == 0 || sum == manifest.ZeroChunk {
 			continue
 		}
-		if _, err := b.Store.Head(ctx, "c/"+sum.ChunkName()); err != nil {
+		if _, err := b.Head(ctx, "c/"+sum.ChunkName()); err != nil {
 			b.complain("put of manifest %d: chunk %d: %v", m.Sequence, i, err)
 		}
 	}
