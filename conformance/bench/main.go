@@ -82,7 +82,7 @@ func (s sample) median() float64 {
 	if len(c) == 0 {
 		return 0
 	}
-	return c[len(c)/2]
+	return (c[(len(c)-1)/2] + c[len(c)/2]) / 2
 }
 
 // String is the median and, in brackets, the least and the greatest.
@@ -103,9 +103,10 @@ func (s sample) ratio(base sample) sample {
 	return r
 }
 
+// quantile is in microseconds; it sorts ds.
 func quantile(ds []time.Duration, q float64) float64 {
 	slices.SortFunc(ds, cmp.Compare[time.Duration])
-	return float64(ds[min(int(q*float64(len(ds))), len(ds)-1)].Microseconds())
+	return float64(ds[min(int(q*float64(len(ds))), len(ds)-1)]) / float64(time.Microsecond)
 }
 
 func table() *tabwriter.Writer { return tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0) }

@@ -90,11 +90,15 @@ func restore(ctx context.Context, work string) error {
 	mib := float64(fi.Size()) / (1 << 20)
 	var copied, restored sample
 	for i := range *rounds {
+		again := filepath.Join(work, fmt.Sprintf("copy%d", i))
 		t := time.Now()
-		if err := copyFile(filepath.Join(work, fmt.Sprintf("copy%d", i)), name); err != nil {
+		if err := copyFile(again, name); err != nil {
 			return err
 		}
 		copied = append(copied, mib/time.Since(t).Seconds())
+		if err := os.Remove(again); err != nil {
+			return err
+		}
 		out := filepath.Join(work, fmt.Sprintf("restored%d", i))
 		t = time.Now()
 		if _, err := boule.Restore(ctx, boule.SourceRef("", boule.CanonicalPath(name)), out, cfg, nil); err != nil {
@@ -111,7 +115,7 @@ func restore(ctx context.Context, work string) error {
 	return w.Flush()
 }
 
-// copyFile copies and syncs, which restore does too, and removes the copy.
+// copyFile copies and syncs, which restore does too.
 func copyFile(to, from string) error {
 	src, err := os.Open(from)
 	if err != nil {
@@ -122,7 +126,6 @@ func copyFile(to, from string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(to)
 	defer dst.Close()
 	// Hide the file's type: the kernel must not share blocks.
 	if _, err := io.Copy(struct{ io.Writer }{dst}, struct{ io.Reader }{src}); err != nil {
