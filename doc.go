@@ -3,7 +3,8 @@
 //
 // [Open] gives a *sql.DB whose database replicates itself: every commit is
 // snapshotted into a local spool under SQLite's own lock, and a copier in the
-// background uploads the spool. [Replica] opens what is in the store as a
+// background uploads the spool. sql.Open("boule", path) does the same with the
+// configuration of the environment. [OpenReplica] opens what is in the store as a
 // read-only database; [Restore] writes it back to a file, byte for byte.
 //
 // This package is the front door. It owns the configuration, the wiring of the
@@ -16,6 +17,6 @@
 //     blocks an open, read, write, lock or close of SQLite. Faults are logged,
 //     shown by [Status], and repaired by the next snapshot.
 //   - What a store holds under a name is always a state that the database was in.
-//   - [Flush] and [Sync] succeed only after the store acknowledged a manifest at
+//   - [Replicator.Flush] succeeds only after each store acknowledged a manifest at
 //     least as new as the database.
 package boule
