@@ -135,8 +135,11 @@ func (a *app) demo(ctx context.Context, duration time.Duration, keep bool) (err 
 	if err := writers[1].Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill writer: %w", err)
 	}
-	_ = (<-dead) // it was killed
-	a.say("Killed the second one (SIGKILL), whatever it was doing.")
+	if err := <-dead; err != nil {
+		a.say("Killed the second one (SIGKILL), whatever it was doing.")
+	} else {
+		a.say("The second one had ended before it could be killed.")
+	}
 	if err := writers[0].Wait(); err != nil {
 		if ctx.Err() != nil { // which is what killed it
 			return ctx.Err()
