@@ -95,7 +95,7 @@ func (c *Copier) flushing(e *entry, out outcome) outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.notBefore = out.allowedAt
-	c.note(e, out, time.Now())
+	c.note(e, out, time.Now(), true)
 	if !out.later.IsZero() && !c.closed {
 		c.enqueue(e, e.earliest(out.later))
 		c.dispatch()

@@ -57,6 +57,7 @@ func (b *bucket) Put(ctx context.Context, key string, body []byte, cond store.Co
 }
 
 func (b *bucket) check(ctx context.Context, name string, body []byte) {
+	ctx = context.WithoutCancel(ctx) // the put may be given up, the check is ours
 	m, err := manifest.Decode(body)
 	if err != nil {
 		b.complain("put of manifest: %v", err)

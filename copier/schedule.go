@@ -202,7 +202,7 @@ func (c *Copier) start(e *entry) {
 func (c *Copier) settle(e *entry, out outcome) {
 	now := time.Now()
 	e.notBefore = out.allowedAt
-	c.note(e, out, now)
+	c.note(e, out, now, false)
 	if c.closed {
 		return
 	}
@@ -217,8 +217,9 @@ func (c *Copier) settle(e *entry, out outcome) {
 	c.dropIdle(e)
 }
 
-// note updates the status by the outcome of a pass. Callers hold mu.
-func (c *Copier) note(e *entry, out outcome, now time.Time) {
+// note updates the status by the outcome of a pass; told says that somebody gets its error, so that
+// the log need not have it too. Callers hold mu.
+func (c *Copier) note(e *entry, out outcome, now time.Time, told bool) {
 	if out.path != "" {
 		e.status.Path = out.path
 	}
@@ -244,6 +245,11 @@ func (c *Copier) note(e *entry, out outcome, now time.Time) {
 		e.retryAt, e.remoteFault, e.complaint = time.Time{}, false, ""
 		return
 	}
+	if errors.Is(out.err, context.Canceled) {
+		e.noted.Store(true) // ended early, which is nobody's failure
+		log.Debug("pass ended early", "err", out.err)
+		return
+	}
 	if e.status.LastError == nil {
 		e.status.ErrorSince = now
 	}
@@ -255,7 +261,7 @@ func (c *Copier) note(e *entry, out outcome, now time.Time) {
 	pause = min(pause, c.opts.MaxBackoff)
 	e.retryAt = now.Add(pause - rand.N(pause/4+1))
 	e.remoteFault = out.remoteFault
-	if s := complaint(out.err); s != e.complaint {
+	if s := complaint(out.err); s != e.complaint && !told {
 		e.complaint = s
 		log.Warn("replication fails", "err", out.err)
 	}

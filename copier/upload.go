@@ -147,6 +147,7 @@ func (u *uploader) refusal() error {
 // older than the one in the store. ErrDesync: it was not uploaded, because the store lost what
 // it had; demandSnapshot was called. A *missingError: because the store lacks a chunk.
 func (p *pass) manifest(ctx context.Context, m candidate) error {
+	token := p.e.root.TapToken(p.e.key.Target, m.name)
 	tap, err := p.readTap(m.name)
 	if err != nil {
 		return err
@@ -181,18 +182,36 @@ func (p *pass) manifest(ctx context.Context, m candidate) error {
 	err = p.put(ctx, cl.Manifests, m.name, manifest.Compress(m.data))
 	p.e.allowedAt = time.Now().Add(p.c.opts.Spacing)
 	if err != nil {
-		return fmt.Errorf("put manifest: %w", err)
+		err = fmt.Errorf("put manifest: %w", err)
 	}
-	// Another copier may have lost the patience to wait for the lock, and uploaded a newer one
-	// meanwhile. The tap tells the truth all the same; the staged manifest goes next.
-	if tap, err = p.readTap(m.name); err != nil {
-		return err
+	// Another copier may have lost the patience to wait for the lock, and uploaded another one
+	// meanwhile. Then nobody knows which of the two came last, also if the put failed, for it may
+	// have been carried out. The tap must not say that it was the newer: so the older stands
+	// there, and the staged manifest is uploaded again.
+	defer p.cons.LockTap()()
+	now, terr := p.readTap(m.name)
+	if terr != nil {
+		return errors.Join(err, terr)
 	}
-	if tap.sequence > m.m.Sequence {
+	raced := string(now.data) != string(tap.data) || now.sequence != tap.sequence ||
+		token != p.e.root.TapToken(p.e.key.Target, m.name)
+	if raced {
 		p.lookAgain(time.Now())
 	}
-	if err := p.e.root.WriteTap(p.e.key.Target, m.name, m.data); err != nil {
-		return fmt.Errorf("write tap: %w", err)
+	if terr := p.e.root.RenewTapToken(p.e.key.Target, m.name); terr != nil {
+		return errors.Join(err, terr)
+	}
+	switch {
+	case err != nil && (!raced || now.sequence < m.m.Sequence):
+		return err
+	case raced && now.sequence < m.m.Sequence:
+		return nil
+	}
+	if terr := p.e.root.WriteTap(p.e.key.Target, m.name, m.data); terr != nil || err != nil {
+		if terr != nil {
+			terr = fmt.Errorf("write tap: %w", terr)
+		}
+		return errors.Join(err, terr)
 	}
 	delete(p.e.doubts, m.name)
 	delete(p.e.doubts, "")

@@ -102,8 +102,12 @@ func (r *Root) pathOf(base fsx.FS, key Key) string {
 	return m.Path
 }
 
+// pendingAge is how long what was never uploaded outlives its database.
+const pendingAge = 24 * time.Hour
+
 // cleanDangling removes spools whose database does not exist any more. Only the clear answer that
-// the path does not exist counts.
+// the path does not exist counts. What was never uploaded stays for a while: it may be the last
+// that is left of the database.
 func (r *Root) cleanDangling(base fsx.FS) {
 	parents, err := list(base, r.name())
 	if err != nil {
@@ -114,25 +118,47 @@ func (r *Root) cleanDangling(base fsx.FS) {
 		if strings.HasPrefix(parent, ".") {
 			continue
 		}
-		if path, ok := Unmangle(parent); ok {
-			if absent(path) {
-				r.remove(base, r.name()+"/"+parent, "the database does not exist any more")
-			}
+		path, whole := Unmangle(parent)
+		if whole && !absent(path) {
 			continue
 		}
-		// A shortened name: the spools in it know their paths.
 		names, _ := list(base, r.name()+"/"+parent)
+		kept := false
 		for _, name := range names {
 			key, ok := parseKey(parent, name)
 			if !ok {
 				continue
 			}
-			if path := r.pathOf(base, key); path != "" && Mangle(path) == parent && absent(path) {
-				r.remove(base, r.name()+"/"+key.String(), "the database does not exist any more")
+			if !whole { // a shortened name: the spools in it know their paths
+				path = r.pathOf(base, key)
 			}
+			if path == "" || Mangle(path) != parent || !absent(path) || r.awaited(base, key) {
+				kept = true
+				continue
+			}
+			r.remove(base, r.name()+"/"+key.String(), "the database does not exist any more")
+		}
+		if whole && !kept {
+			r.remove(base, r.name()+"/"+parent, "the database does not exist any more")
 		}
 		_ = removeIfEmpty(base, r.name()+"/"+parent)
 	}
+}
+
+// awaited says whether a spool holds something recent that was not uploaded yet.
+func (r *Root) awaited(base fsx.FS, key Key) bool {
+	info, err := describe(base, r.name(), key)
+	if err != nil || !info.Pending() {
+		return false
+	}
+	for _, sub := range []string{stagedChunks, stagedMeta} {
+		at, err := base.Stat(r.name() + "/" + key.String() + "/" + sub)
+		if err == nil && time.Since(at.ModTime) < pendingAge {
+			r.opts.Logger.Info("spool of a deleted database kept: it was not uploaded yet", "db", info.Path)
+			return true
+		}
+	}
+	return false
 }
 
 func absent(path string) bool {

@@ -101,6 +101,30 @@ func TestCleanDangling(t *testing.T) {
 	}
 }
 
+// What was never uploaded may be the last that is left of a deleted database: it stays for a day.
+func TestCleanDanglingKeepsWhatIsPending(t *testing.T) {
+	dir := t.TempDir()
+	prefix := filepath.Join(dir, "spool")
+	r := openRoot(t, prefix, nil)
+	path := filepath.Join(dir, "gone")
+	p := producer(t, r, makeDB(t, path))
+	check(t, snapshot(t, p, content(3, 1), 1))
+	check(t, os.Remove(path))
+	spooled := spoolDir(r, p.Key())
+	r.CleanStale(spool.DB{})
+	if !exists(spooled) {
+		t.Fatal("a spool that was not uploaded was removed")
+	}
+	old := time.Now().Add(-25 * time.Hour)
+	for _, sub := range []string{"chunks", "meta"} {
+		check(t, os.Chtimes(filepath.Join(spooled, "staging", sub), old, old))
+	}
+	openRoot(t, prefix, nil).CleanStale(spool.DB{})
+	if exists(spooled) {
+		t.Error("a spool that nobody uploaded for a day was kept")
+	}
+}
+
 func TestCleanTaps(t *testing.T) {
 	dir := t.TempDir()
 	r := openRoot(t, filepath.Join(dir, "spool"), &spool.Options{Hostname: "here"})

@@ -240,35 +240,59 @@ func (c *Consumer) Unchanged(m *StagedManifest) (bool, error) {
 		now.ChangeTime.Equal(m.info.ChangeTime) && now.ModTime.Equal(m.info.ModTime), nil
 }
 
+// Bounds of the waits for locks: that around manifest uploads is held for a request, and that of
+// the tap for a moment.
+const (
+	lockPoll    = 10 * time.Millisecond // between tries, at first
+	lockPollMax = 200 * time.Millisecond
+	lockWait    = 2 * time.Second // in all, and as much again at random
+	tapLockWait = 10 * time.Second
+)
+
 // LockMeta takes the lock around manifest uploads. It is advisory: after a while LockMeta goes on
 // without it, for a lock must not stop replication. Only ctx makes it fail.
 func (c *Consumer) LockMeta(ctx context.Context) (unlock func(), err error) {
-	for try := 0; ; try++ {
-		lock, err := c.dir.TryLock(lockFile)
-		if err == nil {
-			return func() { lock.Close() }, nil
+	unlock, busy, err := c.lock(ctx, lockFile, lockWait+rand.N(lockWait))
+	if busy && rand.IntN(100) == 0 { // its holder may hang
+		_ = c.dir.Remove(lockFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("spool: lock manifests: %w", err)
+	}
+	return unlock, nil
+}
+
+// LockTap takes the lock around reading and replacing a tap, for as long as that takes. After a
+// while it goes on without the lock.
+func (c *Consumer) LockTap() (unlock func()) {
+	unlock, _, _ = c.lock(context.Background(), tapLockFile, tapLockWait)
+	return unlock
+}
+
+// lock waits for the lock of a file, but not longer than patience. It goes on without the lock if
+// that is busy, or can't be had for another reason. The error is that of ctx.
+func (c *Consumer) lock(ctx context.Context, name string, patience time.Duration) (unlock func(), busy bool, err error) {
+	unlock = func() {}
+	for waited, pause := time.Duration(0), lockPoll; ctx.Err() == nil; pause = min(2*pause, lockPollMax) {
+		lock, err := c.dir.TryLock(name)
+		switch {
+		case err == nil:
+			return func() { lock.Close() }, false, nil
+		case !errors.Is(err, fsx.ErrLocked):
+			return unlock, false, nil
+		case waited >= patience:
+			return unlock, true, nil
 		}
-		if !errors.Is(err, fsx.ErrLocked) {
-			break
-		}
-		if try == 1 {
-			if rand.IntN(100) == 0 { // its holder may hang
-				_ = c.dir.Remove(lockFile)
-			}
-			break
-		}
-		timer := time.NewTimer(2*time.Second + rand.N(2*time.Second))
+		sleep := pause + rand.N(pause)
+		waited += sleep
+		timer := time.NewTimer(sleep)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, fmt.Errorf("spool: lock manifests: %w", ctx.Err())
 		case <-timer.C:
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("spool: lock manifests: %w", err)
-	}
-	return func() {}, nil
+	return unlock, false, ctx.Err()
 }
 
 // Close releases the Consumer.

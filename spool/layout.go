@@ -25,6 +25,7 @@ const (
 	newDir       = ".new."  // and a unique name: on its way in
 	metadataFile = ".metadata"
 	lockFile     = ".meta_copy_lock"
+	tapLockFile  = ".tap_lock"
 	chunksDir    = "chunks"
 	metaDir      = "meta"
 	readyDir     = "ready"

@@ -230,26 +230,63 @@ func (r *Root) WriteTap(target, name string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("spool: write tap: %w", err)
 	}
+	if err := r.publishTap(file, data); err != nil {
+		return fmt.Errorf("spool: write tap: %w", err)
+	}
+	return nil
+}
+
+// publishTap makes a file appear in a directory of taps, which is made if it is missing.
+func (r *Root) publishTap(file string, data []byte) error {
 	base, err := r.open(true)
 	if err != nil {
-		return fmt.Errorf("spool: write tap: %w", err)
+		return err
 	}
 	defer base.Close()
 	dir := path.Dir(file)
 	write := func() error {
 		return fsx.Publish(base, dir+"/."+scratchName(), file, data, true)
 	}
-	err = write()
-	if errors.Is(err, fs.ErrNotExist) {
+	if err = write(); errors.Is(err, fs.ErrNotExist) {
 		if err = base.MkdirAll(dir, r.perm); err == nil {
 			err = write()
 		}
 	}
+	return err
+}
+
+// TapToken returns what changes with each attempt to upload the manifest, see [Root.RenewTapToken].
+func (r *Root) TapToken(target, name string) string {
+	file, err := r.tapName(target, name)
 	if err != nil {
-		return fmt.Errorf("spool: write tap: %w", err)
+		return ""
+	}
+	base, err := r.open(false)
+	if err != nil {
+		return ""
+	}
+	defer base.Close()
+	token, err := base.ReadFile(tokenName(file))
+	if err != nil {
+		return "" // none yet
+	}
+	return string(token)
+}
+
+// RenewTapToken tells others who are uploading a manifest of the same name right now that another
+// upload, successful or not, may have been carried out after theirs.
+func (r *Root) RenewTapToken(target, name string) error {
+	file, err := r.tapName(target, name)
+	if err != nil {
+		return fmt.Errorf("spool: renew tap token: %w", err)
+	}
+	if err := r.publishTap(tokenName(file), []byte(random())); err != nil {
+		return fmt.Errorf("spool: renew tap token: %w", err)
 	}
 	return nil
 }
+
+func tokenName(tap string) string { return path.Dir(tap) + "/." + path.Base(tap) + ".token" }
 
 func (r *Root) tapName(target, name string) (string, error) {
 	if !validTarget(target) {
