@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/boule-db/boule/copier"
+	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/tracker"
 )
 
@@ -88,7 +89,7 @@ func (e *engine) upload(ctx context.Context, c *copier.Copier, path string) erro
 	}
 	errs := make(chan error, len(keys))
 	for _, key := range keys {
-		go func() { errs <- c.Flush(ctx, e.root, key) }()
+		go func() { errs <- e.uploadTo(ctx, c, key) }()
 	}
 	var all []error
 	for range keys {
@@ -100,6 +101,39 @@ func (e *engine) upload(ctx context.Context, c *copier.Copier, path string) erro
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrBehind, errors.Join(all...))
+}
+
+// uploadPatience is how long an upload without a deadline goes on while its target
+// only fails.
+const uploadPatience = 30 * time.Second
+
+// uploadTo uploads what is staged for one target. Without a deadline it goes on as
+// long as there is progress.
+func (e *engine) uploadTo(ctx context.Context, c *copier.Copier, key spool.Key) error {
+	if _, bounded := ctx.Deadline(); bounded {
+		return c.Flush(ctx, e.root, key)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	go func() { done <- c.Flush(ctx, e.root, key) }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last, sent := time.Now(), c.Status(key).BytesUp
+	for {
+		select {
+		case err := <-done:
+			return err
+		case now := <-tick.C:
+			st := c.Status(key)
+			switch {
+			case st.LastError == nil || st.BytesUp != sent:
+				last, sent = now, st.BytesUp
+			case now.Sub(last) > uploadPatience:
+				cancel(fmt.Errorf("given up after %v without progress", uploadPatience))
+			}
+		}
+	}
 }
 
 // named names the target of a copier's error in words: the copier knows only its

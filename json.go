@@ -14,6 +14,7 @@ import (
 // unknown keys, and without keys that are given twice, of which one would be
 // ignored silently. It names the line of a syntax error.
 func decodeStrict(data []byte, v any) error {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // some editors begin files with it
 	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
 		return errors.New("it is null; leave it out instead")
 	}

@@ -30,7 +30,10 @@ type app struct {
 }
 
 // setup makes the configuration from flags and environment, flags first.
-func (a *app) setup(*cobra.Command) error {
+func (a *app) setup(cmd *cobra.Command) error {
+	if !cmd.Flags().Changed("log-level") && cmd.Name() != "shell" {
+		a.logLevel = "error" // these commands report what goes wrong themselves
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
 		return fmt.Errorf("--log-level %q: want debug, info, warn or error", a.logLevel)

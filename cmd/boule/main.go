@@ -124,7 +124,7 @@ func newRoot(a *app) *cobra.Command {
 	flags.StringVar(&a.storeURL, "store", "", "replicate to this one store: a file:// or s3:// URL (default $BOULE_STORE)")
 	flags.StringVar(&a.spoolDir, "spool", "", "spool directory (default $BOULE_SPOOL, else boule/spool in the state directory)")
 	flags.StringVar(&a.hostname, "hostname", "", "name of the host in manifest names (default $BOULE_HOSTNAME, else this host's)")
-	flags.StringVar(&a.logLevel, "log-level", "warn", "debug, info, warn or error; logs go to stderr")
+	flags.StringVar(&a.logLevel, "log-level", "warn", "debug, info, warn or error; logs go to stderr (default warn for shell, error for the others)")
 	flags.BoolVar(&a.json, "json", false, "print results as JSON")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see '%s --help'", err, cmd.CommandPath())

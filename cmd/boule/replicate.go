@@ -32,7 +32,7 @@ database 64 KiB pages and compacts it (VACUUM), which replicates best.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&optimize, "optimize", "O", false, "first VACUUM into 64 KiB pages (rewrites the whole database)")
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default: never)")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default: when the store has only failed for 30s)")
 	return cmd
 }
 
@@ -132,7 +132,7 @@ succeeds only when every database there is in its store as it is on disk now.`,
 			return a.flush(ctx, dir)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default: never)")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default: when the store has only failed for 30s)")
 	return cmd
 }
 

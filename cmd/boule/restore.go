@@ -109,6 +109,9 @@ complete and on disk. An existing file is refused without --force.`,
 }
 
 func (a *app) restore(ctx context.Context, refs []string, out string, opts *boule.RestoreOptions) error {
+	if out == "-" {
+		out = ""
+	}
 	if out == "" && isTerminal(a.stdout) {
 		return usagef("standard output is a terminal: give --out FILE")
 	}
@@ -205,7 +208,7 @@ func newManifest(a *app) *cobra.Command {
 			switch {
 			case a.json:
 				return a.printJSON(describe(remote))
-			case out != "":
+			case out != "" && out != "-":
 				return writeNew(out, remote.Raw, force)
 			case isTerminal(a.stdout):
 				return printManifest(a.stdout, remote)
@@ -255,6 +258,9 @@ func newManifestName(a *app) *cobra.Command {
 manifest in a store. It needs no store.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return usagef("the path of the database is empty")
+			}
 			name, err := boule.ManifestName(a.cfg.Hostname, args[0])
 			if err != nil {
 				return err
