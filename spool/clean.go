@@ -3,7 +3,6 @@ package spool
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -66,7 +65,7 @@ func (r *Root) cleanGone(base fsx.FS) {
 
 // cleanSiblings removes spools for the path of db whose file is not there any more.
 func (r *Root) cleanSiblings(base fsx.FS, db DB) {
-	dev, ino, err := identify(db.Path)
+	now, err := r.opts.Lstat(db.Path)
 	if err != nil {
 		return
 	}
@@ -78,7 +77,7 @@ func (r *Root) cleanSiblings(base fsx.FS, db DB) {
 	}
 	for _, name := range names {
 		key, ok := parseKey(parent, name)
-		if !ok || key.Dev == dev && key.Ino == ino || key.Dev == db.Dev && key.Ino == db.Ino {
+		if !ok || key.Dev == now.Dev && key.Ino == now.Ino || key.Dev == db.Dev && key.Ino == db.Ino {
 			continue
 		}
 		// Two long paths may share a directory.
@@ -119,7 +118,7 @@ func (r *Root) cleanDangling(base fsx.FS) {
 			continue
 		}
 		path, whole := Unmangle(parent)
-		if whole && !absent(path) {
+		if whole && !r.absent(path) {
 			continue
 		}
 		names, _ := list(base, r.name()+"/"+parent)
@@ -132,7 +131,7 @@ func (r *Root) cleanDangling(base fsx.FS) {
 			if !whole { // a shortened name: the spools in it know their paths
 				path = r.pathOf(base, key)
 			}
-			if path == "" || Mangle(path) != parent || !absent(path) || r.awaited(base, key) {
+			if path == "" || Mangle(path) != parent || !r.absent(path) || r.awaited(base, key) {
 				kept = true
 				continue
 			}
@@ -153,7 +152,7 @@ func (r *Root) awaited(base fsx.FS, key Key) bool {
 	}
 	for _, sub := range []string{stagedChunks, stagedMeta} {
 		at, err := base.Stat(r.name() + "/" + key.String() + "/" + sub)
-		if err == nil && time.Since(at.ModTime) < pendingAge {
+		if err == nil && r.opts.since(at.ModTime) < pendingAge {
 			r.opts.Logger.Info("spool of a deleted database kept: it was not uploaded yet", "db", info.Path)
 			return true
 		}
@@ -161,8 +160,9 @@ func (r *Root) awaited(base fsx.FS, key Key) bool {
 	return false
 }
 
-func absent(path string) bool {
-	_, err := os.Lstat(path)
+// absent says whether it is certain that there is no such database.
+func (r *Root) absent(path string) bool {
+	_, err := r.opts.Lstat(path)
 	return errors.Is(err, fs.ErrNotExist)
 }
 
@@ -176,12 +176,12 @@ func (r *Root) cleanTaps(base fsx.FS) {
 			age := tapAge
 			if !strings.HasPrefix(name, ".") { // else a file that a writer left
 				host, path, ok := manifest.ParseName(name)
-				if !ok || host != r.opts.Hostname || !absent(path) {
+				if !ok || host != r.opts.Hostname || !r.absent(path) {
 					continue
 				}
 			}
 			info, err := base.Stat(dir + "/" + name)
-			if err == nil && time.Since(info.ChangeTime) >= age {
+			if err == nil && r.opts.since(info.ChangeTime) >= age {
 				_ = base.Remove(dir + "/" + name)
 			}
 		}

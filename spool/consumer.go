@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -21,8 +20,9 @@ import (
 // It stays with the spool that it opened: if that is deleted, all steps fail with fs.ErrNotExist
 // or find nothing, and a new Consumer must be opened.
 type Consumer struct {
-	key Key
-	dir fsx.FS
+	key  Key
+	dir  fsx.FS
+	opts *Options
 }
 
 // Key returns the key of the spool.
@@ -252,8 +252,8 @@ const (
 // LockMeta takes the lock around manifest uploads. It is advisory: after a while LockMeta goes on
 // without it, for a lock must not stop replication. Only ctx makes it fail.
 func (c *Consumer) LockMeta(ctx context.Context) (unlock func(), err error) {
-	unlock, busy, err := c.lock(ctx, lockFile, lockWait+rand.N(lockWait))
-	if busy && rand.IntN(100) == 0 { // its holder may hang
+	unlock, busy, err := c.lock(ctx, lockFile, lockWait+c.opts.jitter(lockWait))
+	if busy && c.opts.intN(100) == 0 { // its holder may hang
 		_ = c.dir.Remove(lockFile)
 	}
 	if err != nil {
@@ -283,14 +283,9 @@ func (c *Consumer) lock(ctx context.Context, name string, patience time.Duration
 		case waited >= patience:
 			return unlock, true, nil
 		}
-		sleep := pause + rand.N(pause)
+		sleep := pause + c.opts.jitter(pause)
 		waited += sleep
-		timer := time.NewTimer(sleep)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-		case <-timer.C:
-		}
+		c.opts.Sleep(ctx, sleep)
 	}
 	return unlock, false, ctx.Err()
 }

@@ -1,13 +1,10 @@
 package spool
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/boule-db/boule/internal/instance"
@@ -158,15 +155,11 @@ func parseBootName(name string) (instance.ID, bool) {
 	return id, err == nil
 }
 
-func random() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
-}
+func (r *Root) random() string { return fmt.Sprintf("%016x%016x", r.opts.Rand(), r.opts.Rand()) }
 
 // unique returns a name that no other call, in any process, ever returns.
 func (r *Root) unique() string {
-	return fmt.Sprintf("%s.%d.%d.%s", instance.Process(), time.Now().UnixMicro(), r.counter.Add(1), random())
+	return fmt.Sprintf("%s.%d.%d.%s", r.opts.Process, r.opts.Now().UnixMicro(), r.counter.Add(1), r.random())
 }
 
-func scratchName() string { return instance.Process() + "." + random() + ".tmp" }
+func (r *Root) scratchName() string { return r.opts.Process + "." + r.random() + ".tmp" }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/boule-db/boule/internal/fsx"
@@ -25,16 +24,14 @@ type Producer struct {
 	target Target
 	key    Key
 
-	dir     fsx.FS      // the spool; nil when closed
-	id      fs.FileInfo // its identity
-	broken  bool        // something was found missing: mend it before the next snapshot
-	pending int         // chunks processed since the last collection of garbage
+	dir     fsx.FS   // the spool; nil when closed
+	id      fsx.Info // its identity
+	broken  bool     // something was found missing: mend it before the next snapshot
+	pending int      // chunks processed since the last collection of garbage
 }
 
 // Key returns the key of the spool.
 func (p *Producer) Key() Key { return p.key }
-
-func (p *Producer) path() string { return filepath.Join(p.root.Dir(), p.key.Mangled, p.key.dir()) }
 
 // reopen opens the spool by its path, making what is missing.
 func (p *Producer) reopen() error {
@@ -53,25 +50,21 @@ func (p *Producer) reopen() error {
 	} else if err != nil {
 		return err
 	}
-	before, err := os.Lstat(p.path())
-	if err != nil {
-		return err
-	}
 	if p.dir, err = base.Sub(name); err != nil {
 		p.dir = nil
 		return err
 	}
-	if err := p.mend(); err != nil {
-		p.release()
-		return err
+	if p.id, err = p.dir.Stat("."); err == nil {
+		err = p.mend()
 	}
-	p.id = before
-	if !p.alive() {
-		p.release()
-		return ErrVanished
+	if err == nil {
+		p.broken = false
+		err = p.alive()
 	}
-	p.broken = false
-	return nil
+	if err != nil {
+		p.release()
+	}
+	return err
 }
 
 // build makes a complete new spool appear at once, unless somebody else is faster.
@@ -132,7 +125,7 @@ func (p *Producer) fill(dir fsx.FS) error {
 }
 
 func (p *Producer) publishMetadata(dir fsx.FS, data []byte, clobber bool) error {
-	return fsx.Publish(dir, stagedScratch+"/"+scratchName(), metadataFile, data, clobber)
+	return fsx.Publish(dir, stagedScratch+"/"+p.root.scratchName(), metadataFile, data, clobber)
 }
 
 func (p *Producer) metadata() []byte {
@@ -147,17 +140,26 @@ func (p *Producer) metadata() []byte {
 	return data
 }
 
-// alive says whether the spool that is open is still the one at its path.
-func (p *Producer) alive() bool {
-	now, err := os.Lstat(p.path())
-	return err == nil && p.id != nil && os.SameFile(now, p.id)
+// alive fails with ErrVanished unless a spool is open, and is still the one at its path.
+func (p *Producer) alive() error {
+	if p.dir == nil || p.broken {
+		return ErrVanished
+	}
+	now, err := p.root.opts.Lstat(filepath.Join(p.root.Dir(), p.key.Mangled, p.key.dir()))
+	if err == nil && (now.Dev != p.id.Dev || now.Ino != p.id.Ino) {
+		return ErrVanished
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w (%s)", ErrVanished, err.Error())
+	}
+	return err
 }
 
 func (p *Producer) release() {
 	if p.dir != nil {
 		p.dir.Close()
 	}
-	p.dir, p.id = nil, nil
+	p.dir, p.id = nil, fsx.Info{}
 }
 
 // lost wraps the error of a step. That something does not exist means that the spool, or part
@@ -171,11 +173,12 @@ func (p *Producer) lost(op string, err error) error {
 }
 
 func (p *Producer) check(op string) error {
-	if p.dir == nil || p.broken || !p.alive() {
-		p.broken = true
-		return fmt.Errorf("spool: %s: %w", op, ErrVanished)
+	err := p.alive()
+	if err == nil {
+		return nil
 	}
-	return nil
+	p.broken = p.broken || errors.Is(err, ErrVanished)
+	return fmt.Errorf("spool: %s: %w", op, err)
 }
 
 // Staged begins a snapshot: it makes sure that the spool is there, and returns the staged
@@ -184,7 +187,7 @@ func (p *Producer) Staged(name string) ([]byte, error) {
 	if err := validName(name); err != nil {
 		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
 	}
-	if p.dir == nil || p.broken || !p.alive() || !p.described() {
+	if p.alive() != nil || !p.described() {
 		if err := p.reopen(); err != nil {
 			return nil, p.lost("open", err)
 		}
@@ -217,7 +220,7 @@ func (p *Producer) StageChunk(f manifest.Fingerprint, data []byte) error {
 		return nil
 	}
 	// If another producer was faster, its file is replaced by one with the same content.
-	if err := fsx.Publish(p.dir, stagedScratch+"/"+scratchName(), name, data, true); err != nil {
+	if err := fsx.Publish(p.dir, stagedScratch+"/"+p.root.scratchName(), name, data, true); err != nil {
 		return p.lost("stage chunk", err)
 	}
 	return nil
@@ -233,7 +236,7 @@ func (p *Producer) StageManifest(name string, data []byte) error {
 	if p.dir == nil || p.broken {
 		return p.check("stage manifest")
 	}
-	if err := fsx.Publish(p.dir, stagedScratch+"/"+scratchName(), stagedMeta+"/"+name, data, true); err != nil {
+	if err := fsx.Publish(p.dir, stagedScratch+"/"+p.root.scratchName(), stagedMeta+"/"+name, data, true); err != nil {
 		return p.lost("stage manifest", err)
 	}
 	return nil
@@ -249,7 +252,7 @@ func (p *Producer) DropStaged(name string) error {
 	if err := validName(name); err != nil {
 		return fmt.Errorf("spool: drop staged manifest: %w", err)
 	}
-	if p.dir == nil || p.broken || !p.alive() {
+	if p.alive() != nil {
 		if err := p.reopen(); err != nil {
 			return fmt.Errorf("spool: drop staged manifest: %w", err)
 		}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"time"
 
 	"github.com/boule-db/boule/manifest"
 )
@@ -27,7 +25,7 @@ func (p *Producer) PublishReady(name string, refs []manifest.Fingerprint) (publi
 	case some:
 		return false, nil
 	}
-	tmp := stagedScratch + "/" + scratchName()
+	tmp := stagedScratch + "/" + p.root.scratchName()
 	err = p.buildReady(tmp, name, refs)
 	if err == nil {
 		if err = p.dir.RenameDir(tmp, readyDir); err == nil {
@@ -112,7 +110,7 @@ func (p *Producer) CollectGarbage(published bool, refs []manifest.Fingerprint, c
 		return p.check("collect garbage")
 	}
 	p.pending += copied + 1
-	if !published && copied < rand.IntN(len(refs)/4+1) && p.pending/2 < len(refs) {
+	if !published && copied < p.root.opts.intN(len(refs)/4+1) && p.pending/2 < len(refs) {
 		return nil
 	}
 	if err := p.collect(published, refs); err != nil {
@@ -212,13 +210,13 @@ func (p *Producer) cleanOne(name string) error {
 	}
 	if !info.IsDir() {
 		// A time in the future says nothing about the age.
-		if age := time.Since(info.ChangeTime); age >= 0 && age < p.root.opts.ScratchAge {
+		if age := p.root.opts.since(info.ChangeTime); age >= 0 && age < p.root.opts.ScratchAge {
 			return nil
 		}
 		return p.dir.Remove(name)
 	}
 	// Renamed first, so that nobody can publish it half removed.
-	gone := stagedScratch + "/" + scratchName()
+	gone := stagedScratch + "/" + p.root.scratchName()
 	if err := p.dir.RenameDir(name, gone); err != nil {
 		return err
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
-	"os"
 	"path"
 	"path/filepath"
 	"sync"
@@ -16,37 +14,6 @@ import (
 	"github.com/boule-db/boule/internal/fsx"
 	"github.com/boule-db/boule/internal/instance"
 )
-
-// Options configures a [Root]. The zero value is usable; so is a nil *Options.
-type Options struct {
-	Logger     *slog.Logger        // nil discards
-	Hostname   string              // whose taps may be cleaned; empty means the machine's
-	ScratchAge time.Duration       // age at which scratch files are stale; zero means 10s, negative at once
-	WrapFS     func(fsx.FS) fsx.FS // for tests: stands between the spool and the file system
-}
-
-func (o *Options) withDefaults() Options {
-	var opts Options
-	if o != nil {
-		opts = *o
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
-	}
-	if opts.Hostname == "" {
-		opts.Hostname = instance.Hostname()
-	}
-	switch {
-	case opts.ScratchAge == 0:
-		opts.ScratchAge = 10 * time.Second
-	case opts.ScratchAge < 0:
-		opts.ScratchAge = 0
-	}
-	if opts.WrapFS == nil {
-		opts.WrapFS = func(f fsx.FS) fsx.FS { return f }
-	}
-	return opts
-}
 
 // A Target is a place to replicate to. Spec is opaque here; it must hold no credentials.
 type Target struct {
@@ -65,7 +32,7 @@ type Metadata struct {
 type Root struct {
 	prefix  string
 	perm    fs.FileMode
-	opts    Options
+	opts    *Options
 	boot    instance.ID
 	counter atomic.Uint64
 
@@ -85,11 +52,13 @@ func OpenRoot(prefix string, perm fs.FileMode, opts *Options) (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: open root: %w", err)
 	}
-	boot, err := instance.Boot()
-	if err != nil {
-		return nil, fmt.Errorf("spool: open root: %w", err)
+	r := &Root{prefix: abs, perm: perm&0o777 | 0o700, opts: opts.withDefaults()}
+	if r.boot = r.opts.Boot; r.boot.UUID == "" {
+		if r.boot, err = instance.Boot(); err != nil {
+			return nil, fmt.Errorf("spool: open root: %w", err)
+		}
 	}
-	r := &Root{prefix: abs, perm: perm&0o777 | 0o700, opts: opts.withDefaults(), boot: boot, dir: bootName(boot)}
+	r.dir = bootName(r.boot)
 	if base, err := r.open(false); err == nil {
 		base.Close()
 	}
@@ -137,17 +106,16 @@ func (r *Root) Dir() string { return filepath.Join(r.prefix, r.name()) }
 // open opens the prefix anew. Roots keep no handle, because the prefix may be deleted and made
 // again at any time.
 func (r *Root) open(create bool) (fsx.FS, error) {
-	base, err := fsx.OS(r.prefix)
+	base, err := r.opts.openFS(r.prefix)
 	if errors.Is(err, fs.ErrNotExist) && create {
-		if err := r.makePrefix(); err != nil {
+		if err := r.makeDir(r.prefix); err != nil {
 			return nil, err
 		}
-		base, err = fsx.OS(r.prefix)
+		base, err = r.opts.openFS(r.prefix)
 	}
 	if err != nil {
 		return nil, err
 	}
-	base = r.opts.WrapFS(base)
 	if err := r.probe(base, create); err != nil {
 		base.Close()
 		return nil, err
@@ -155,17 +123,29 @@ func (r *Root) open(create bool) (fsx.FS, error) {
 	return base, nil
 }
 
-func (r *Root) makePrefix() error {
-	if err := os.MkdirAll(filepath.Dir(r.prefix), r.perm); err != nil {
+// makeDir makes a directory, the prefix or a parent of it, and its missing parents.
+func (r *Root) makeDir(dir string) error {
+	up := filepath.Dir(dir)
+	parent, err := r.opts.openFS(up)
+	if errors.Is(err, fs.ErrNotExist) && up != dir {
+		if err := r.makeDir(up); err != nil {
+			return err
+		}
+		parent, err = r.opts.openFS(up)
+	}
+	if err != nil {
 		return err
 	}
-	switch err := os.Mkdir(r.prefix, r.perm); {
-	case err == nil:
-		return os.Chmod(r.prefix, r.perm) // whatever the umask
-	case !errors.Is(err, fs.ErrExist):
-		return err
+	defer parent.Close()
+	name := filepath.Base(dir)
+	err = parent.Mkdir(name, r.perm)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err == nil && dir == r.prefix:
+		return parent.Chmod(name, r.perm) // whatever the umask
 	}
-	return nil
+	return err
 }
 
 // Producer opens the spool of db for t, and creates it when missing. After an error a new
@@ -195,7 +175,7 @@ func (r *Root) Consumer(k Key) (*Consumer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: open consumer: %w", err)
 	}
-	return &Consumer{key: k, dir: dir}, nil
+	return &Consumer{key: k, dir: dir, opts: r.opts}, nil
 }
 
 // Tap returns the last manifest that the target acknowledged, and when that was noted. The
@@ -245,7 +225,7 @@ func (r *Root) publishTap(file string, data []byte) error {
 	defer base.Close()
 	dir := path.Dir(file)
 	write := func() error {
-		return fsx.Publish(base, dir+"/."+scratchName(), file, data, true)
+		return fsx.Publish(base, dir+"/."+r.scratchName(), file, data, true)
 	}
 	if err = write(); errors.Is(err, fs.ErrNotExist) {
 		if err = base.MkdirAll(dir, r.perm); err == nil {
@@ -280,7 +260,7 @@ func (r *Root) RenewTapToken(target, name string) error {
 	if err != nil {
 		return fmt.Errorf("spool: renew tap token: %w", err)
 	}
-	if err := r.publishTap(tokenName(file), []byte(random())); err != nil {
+	if err := r.publishTap(tokenName(file), []byte(r.random())); err != nil {
 		return fmt.Errorf("spool: renew tap token: %w", err)
 	}
 	return nil

@@ -26,6 +26,16 @@ func OS(dir string) (FS, error) {
 	return &osFS{root}, nil
 }
 
+// Lstat describes what has a path of the operating system. It opens nothing, and does not follow
+// the last element if that is a symbolic link.
+func Lstat(path string) (Info, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return Info{}, err
+	}
+	return infoOf(info), nil
+}
+
 func check(op, name string, root bool) error {
 	if err := checkName(name, root); err != nil {
 		return &fs.PathError{Op: op, Path: name, Err: err}

@@ -38,6 +38,16 @@ func OS(dir string) (FS, error) {
 	return &osFS{dir: dir, inKernel: canOpenBeneath(fd), fd: fd}, nil
 }
 
+// Lstat describes what has a path of the operating system. It opens nothing, and does not follow
+// the last element if that is a symbolic link.
+func Lstat(path string) (Info, error) {
+	var st unix.Stat_t
+	if err := again(func() error { return unix.Lstat(path, &st) }); err != nil {
+		return Info{}, &fs.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	return infoOf(filepath.Base(path), &st), nil
+}
+
 func openDir(dirfd int, name string) (fd int, err error) {
 	err = again(func() (err error) {
 		fd, err = unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
