@@ -32,6 +32,7 @@ var layers = []struct {
 	{1, "replica"},
 	{2, "tracker"},
 	{2, "copier"},
+	{2, "doctor"},
 	{3, "wasmvfs"},
 	{4, ""},
 	{5, "cmd"},

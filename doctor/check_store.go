@@ -1,0 +1,124 @@
+package doctor
+
+import (
+	"bytes"
+
+	"github.com/boule-db/boule/manifest"
+)
+
+// I13
+func (c *evidence) storedChunks() {
+	c.stores(func(target string, s *Stored) {
+		for name := range s.Manifests {
+			if m := s.manifest(name); m != nil {
+				if n, first := missing(m, s); n > 0 {
+					c.bad(target+"/"+name, "the store lacks %d of %d chunks, %v for one", n, len(m.Chunks), first)
+				}
+			}
+		}
+	})
+}
+
+// I14: the effect.
+func (c *evidence) forward() {
+	c.stores(func(target string, s *Stored) {
+		for name, old := range c.memory.sequences[target] {
+			if s.knows(name) && s.sequence(name) < old && !c.opts.MayGoBack {
+				c.bad(target+"/"+name, "the store has %d, and had %d", s.sequence(name), old)
+			}
+		}
+	})
+}
+
+// I15. At rest the store has what is staged. And whoever noted that the store has acknowledged a
+// manifest is right, unless the store has a newer one by now.
+func (c *evidence) arrives() {
+	c.spools(func(s *Spool) {
+		remote := c.now.store(s.Key.Target)
+		if remote == nil {
+			return
+		}
+		if c.quiet && len(s.Staging.Chunks)+len(s.Ready)+len(s.Consuming) > 0 {
+			c.bad(s.Path, "is at rest, and %d staged chunks and %d snapshots wait in it", len(s.Staging.Chunks), len(s.Ready)+len(s.Consuming))
+		}
+		for name, f := range s.Staging.Manifests {
+			if f.Manifest == nil || !remote.knows(name) {
+				continue
+			}
+			tap := c.now.tree().Taps[s.Key.Target][name]
+			noted := tap != nil && bytes.Equal(tap.Data, f.Data) && len(s.Ready)+len(s.Consuming) == 0
+			stored := remote.manifest(name)
+			switch {
+			case stored != nil && stored.Sequence == f.Manifest.Sequence && stored.Contents() == f.contentsSum():
+			case stored != nil && stored.Sequence > f.Manifest.Sequence && !c.quiet: // another's
+			case c.quiet:
+				c.bad(f.Path, "is %d, and the store has %d", f.Manifest.Sequence, remote.sequence(name))
+			case noted && !c.opts.MayGoBack:
+				c.bad(f.Path, "is %d and noted as uploaded, and the store has %d", f.Manifest.Sequence, remote.sequence(name))
+			}
+		}
+	})
+}
+
+func (f *File) contentsSum() manifest.Fingerprint {
+	if !f.hashed && f.Manifest != nil {
+		f.contents, f.hashed = f.Manifest.Contents(), true
+	}
+	return f.contents
+}
+
+// I19
+func (c *evidence) exact() {
+	c.spools(func(s *Spool) {
+		if s.Metadata == nil {
+			return
+		}
+		db := c.now.Databases[s.Metadata.Path]
+		if db == nil {
+			return
+		}
+		for _, p := range s.places() {
+			for _, f := range p.Manifests {
+				if db.States != nil && f.Manifest != nil && !db.States[f.contentsSum()] {
+					c.bad(f.Path, "describes no state that the database ever had")
+				}
+			}
+		}
+		for name, f := range s.Staging.Manifests {
+			if f.Manifest != nil && len(db.ID) > 0 && bytes.Equal(db.ID, f.Manifest.VersionID) {
+				c.compare(f.Path, f.Manifest, db)
+			}
+			if m := c.now.store(s.Key.Target).manifest(name); m != nil && db.States != nil && !db.States[m.Contents()] {
+				c.bad(s.Key.Target+"/"+name, "describes no state that the database ever had")
+			}
+		}
+	})
+}
+
+func (c *evidence) compare(path string, m *manifest.Manifest, db *Database) {
+	if m.Size != db.Size {
+		c.bad(path, "has the version id of the database, and says that it has %d bytes, not %d", m.Size, db.Size)
+		return
+	}
+	for i, f := range m.Chunks {
+		if sum, ok := db.Sums[i]; ok && sum != f {
+			c.bad(path, "has the version id of the database, and another chunk %d of %d", i, len(m.Chunks))
+			return
+		}
+	}
+}
+
+// I22
+func (c *evidence) storedOnce() {
+	c.stores(func(target string, s *Stored) {
+		for name := range s.Chunks {
+			sum, ok := s.sum(name)
+			if !ok || sum.ChunkName() == name {
+				continue
+			}
+			if _, twice := s.Chunks[sum.ChunkName()]; twice {
+				c.bad(target+"/"+name, "holds the same bytes as %s", sum.ChunkName())
+			}
+		}
+	})
+}

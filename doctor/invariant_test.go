@@ -1,0 +1,439 @@
+package doctor_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/boule-db/boule/doctor"
+	"github.com/boule-db/boule/internal/fsx"
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/store"
+)
+
+const unique = "1.2.3.4.0123456789abcdef0123456789abcdef"
+
+// damages are what is done to a scene, by invariant; each makes that invariant fail, and no other.
+var damages = []struct {
+	id, what string
+	do       func(s *scene) []doctor.Violation
+}{
+	{"I1", "a file that may be written", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		check(s, s.fsys.Chmod(s.one("ready")+"/meta/"+name, 0o644))
+		return s.look()
+	}},
+	{"I1", "a stray file", func(s *scene) []doctor.Violation {
+		s.write(s.spool+"/x", []byte("x"))
+		return s.look()
+	}},
+	{"I1", "a stray chunk", func(s *scene) []doctor.Violation {
+		s.write(s.spool+"/staging/chunks/x", []byte("x"))
+		return s.look()
+	}},
+	{"I1", "half a manifest", func(s *scene) []doctor.Violation {
+		s.stage(content(3, 1))
+		path := s.spool + "/staging/meta/" + name
+		data := s.read(path)
+		s.write(path, data[:len(data)-1])
+		return s.look()
+	}},
+	{"I1", "the chunk of zeros", func(s *scene) []doctor.Violation {
+		s.write(s.spool+"/staging/chunks/"+manifest.ZeroChunk.ChunkName(), make([]byte, cs))
+		return s.look()
+	}},
+	{"I1", "metadata of another database", func(s *scene) []doctor.Violation {
+		s.write(s.spool+"/.metadata", []byte(`{"version":1,"path":"/other","target":{"id":"`+targetID+`","spec":{}}}`))
+		return s.look()
+	}},
+	{"I1", "no spool", func(s *scene) []doctor.Violation {
+		s.write(s.boot+"/#db/x", []byte("x"))
+		return s.look()
+	}},
+	{"I2", "a damaged chunk", func(s *scene) []doctor.Violation {
+		s.stage(content(3, 1))
+		s.write(s.one("staging/chunks"), []byte("x"))
+		return s.look()
+	}},
+	{"I2", "a damaged chunk in the store", func(s *scene) []doctor.Violation {
+		s.put(content(3, 1))
+		for chunk := range s.store.Chunks {
+			s.store.Chunks[chunk] = []byte(chunk)
+		}
+		return s.look()
+	}},
+	{"I3", "the manifest first", func(s *scene) []doctor.Violation {
+		s.stage(content(3, 1))
+		s.step()
+		data := content(3, 2)
+		s.put(data) // so that nothing is missing, by chance
+		m, enc := s.describe(data)
+		_, err := s.prod.Staged(name)
+		check(s, err)
+		check(s, s.prod.StageManifest(name, enc))
+		check(s, s.prod.StageChunk(m.Chunks[1], part(data, 1)))
+		return s.look()
+	}},
+	{"I4", "a staged chunk is gone", func(s *scene) []doctor.Violation {
+		s.stage(content(3, 1))
+		s.step()
+		check(s, s.fsys.Remove(s.one("staging/chunks")))
+		return s.look()
+	}},
+	{"I5", "a chunk left ready", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		chunk := s.one("ready/" + base(s.one("ready")) + "/chunks")
+		check(s, s.fsys.Rename(chunk, s.spool+"/staging/chunks/"+base(chunk)))
+		return doctor.Judge(s.state(), nil)
+	}},
+	{"I6", "two ready snapshots", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		check(s, s.fsys.MkdirAll(s.spool+"/ready/"+unique+"/chunks", 0o700))
+		return s.look()
+	}},
+	{"I6", "ready is changed", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		s.step()
+		s.write(s.one("ready")+"/chunks/"+manifest.Sum([]byte("x")).ChunkName(), []byte("x"))
+		return s.look()
+	}},
+	{"I7", "ready is removed", func(s *scene) []doctor.Violation {
+		s.publish(content(3, 1))
+		s.step()
+		check(s, s.fsys.RemoveAll(s.spool+"/ready"))
+		return s.look()
+	}},
+	{"I8", "a manifest removed before it is uploaded", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		s.step()
+		s.put(content(3, 1))
+		c := s.cons()
+		defer c.Close()
+		b, err := c.TakeReady()
+		check(s, err)
+		chunks, err := b.Chunks()
+		check(s, err)
+		for _, chunk := range chunks {
+			check(s, b.RemoveChunk(chunk))
+		}
+		s.step()
+		check(s, b.RemoveManifest(name))
+		return s.look()
+	}},
+	{"I9", "a name is used again", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		u := base(s.one("ready"))
+		s.step()
+		s.drain()
+		s.step()
+		dir := s.spool + "/ready/" + u
+		check(s, s.fsys.MkdirAll(dir+"/chunks", 0o700))
+		check(s, s.fsys.Mkdir(dir+"/meta", 0o700))
+		check(s, s.fsys.Link(s.spool+"/staging/meta/"+name, dir+"/meta/"+name))
+		return s.look()
+	}},
+	{"I10", "garbage before it is published", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		s.step()
+		m := s.stage(content(3, 2))
+		s.step()
+		s.put(content(3, 2)) // so that nothing is missing, by chance
+		check(s, s.prod.CollectGarbage(true, m.Chunks[1:], 3))
+		return s.look()
+	}},
+	{"I11", "looks in the wrong order", func(s *scene) []doctor.Violation {
+		return s.upload("consuming", "ready", "staging/chunks")
+	}},
+	{"I11", "comes back", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		s.put(content(3, 1))
+		s.drain()
+		s.snapshot(content(3, 1))
+		c := s.cons()
+		defer c.Close()
+		_, err := c.TakeReady()
+		check(s, err)
+		s.step()
+		chunk := s.one("consuming/" + base(s.one("consuming")) + "/chunks")
+		check(s, s.fsys.Rename(chunk, s.spool+"/staging/chunks/"+base(chunk)))
+		return s.look()
+	}},
+	{"I12", "ready has a copy of the manifest", func(s *scene) []doctor.Violation {
+		s.stage(content(3, 1))
+		s.put(content(3, 1))
+		dir := s.spool + "/ready/" + unique
+		check(s, s.fsys.MkdirAll(dir+"/chunks", 0o700))
+		check(s, s.fsys.Mkdir(dir+"/meta", 0o700))
+		s.write(dir+"/meta/"+name, s.read(s.spool+"/staging/meta/"+name))
+		return s.look()
+	}},
+	{"I13", "a manifest in the store without its chunks", func(s *scene) []doctor.Violation {
+		_, s.store.Manifests[name] = s.describe(content(3, 1))
+		return s.look()
+	}},
+	{"I14", "an older manifest in the store", func(s *scene) []doctor.Violation {
+		s.put(content(3, 1))
+		_, older := s.describe(content(3, 1))
+		_, s.store.Manifests[name] = s.describe(content(3, 1))
+		s.step()
+		s.store.Manifests[name] = older
+		return s.look()
+	}},
+	{"I14", "uploads though something is ready", func(s *scene) []doctor.Violation {
+		return s.upload("staging/chunks", "+ready", "consuming")
+	}},
+	{"I15", "the newest manifest does not arrive", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		s.step()
+		s.drain()
+		s.stage(content(3, 1))
+		check(s, s.fsys.RemoveAll(s.spool+"/staging/chunks"))
+		s.step()
+		return s.watch.Rest(s.state())
+	}},
+	{"I15", "what was noted as uploaded is not there", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		s.step()
+		s.drain()
+		check(s, s.fsys.MkdirAll(s.boot+"/.tap/"+targetID, 0o700))
+		s.write(s.boot+"/.tap/"+targetID+"/"+name, s.store.Manifests[name])
+		s.step()
+		delete(s.store.Manifests, name)
+		return doctor.Judge(s.state(), nil)
+	}},
+	{"I16", "a producer takes a lock", func(s *scene) []doctor.Violation {
+		return s.look(doctor.Event{Actor: producer, Op: doctor.Op(fsx.OpLock), Name: s.spool + "/.meta_copy_lock"})
+	}},
+	{"I16", "a producer uses a store", func(s *scene) []doctor.Violation {
+		return s.look(doctor.Event{Actor: producer, Op: doctor.StoreOp(store.VerbHead), Name: name, Target: targetID})
+	}},
+	{"I17", "too much", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		s.step()
+		s.write(s.spool+"/staging/scratch/x", make([]byte, 20*cs))
+		return s.look()
+	}},
+	{"I18", "a sync", func(s *scene) []doctor.Violation {
+		return s.look(doctor.Event{Actor: producer, Op: doctor.Op(fsx.OpSync), Name: s.spool + "/staging/scratch/x"})
+	}},
+	{"I18", "reads what is of another boot", func(s *scene) []doctor.Violation {
+		other := "boule-1.00000000-0000-0000-0000-000000000000-v1/" + key.String()
+		return s.look(doctor.Event{Actor: consumer, Op: doctor.Op(fsx.OpReadFile), Name: other + "/staging/meta/m"})
+	}},
+	{"I18", "a second directory of this boot", func(s *scene) []doctor.Violation {
+		_, uuid, _ := strings.Cut(s.boot, ".")
+		check(s, s.fsys.Mkdir("boule-1."+uuid, 0o700))
+		return s.look()
+	}},
+	{"I19", "the database is another", func(s *scene) []doctor.Violation {
+		m := s.snapshot(content(3, 1))
+		s.dbs[db.Path] = s.database(content(3, 2), m.VersionID)
+		return s.look()
+	}},
+	{"I19", "the database has another size", func(s *scene) []doctor.Violation {
+		m := s.snapshot(content(3, 1))
+		s.dbs[db.Path] = s.database(content(2, 1), m.VersionID)
+		return s.look()
+	}},
+	{"I19", "there was no such state", func(s *scene) []doctor.Violation {
+		s.snapshot(content(3, 1))
+		s.dbs[db.Path] = &doctor.Database{States: map[manifest.Fingerprint]bool{}}
+		return s.look()
+	}},
+	{"I20", "a short chunk in the middle", func(s *scene) []doctor.Violation {
+		data := content(4, 1)
+		m, _ := s.describe(data)
+		m.Chunks[2] = manifest.Sum([]byte("short"))
+		enc, err := manifest.Encode(m)
+		check(s, err)
+		check(s, s.prod.StageChunk(m.Chunks[1], part(data, 1)))
+		check(s, s.prod.StageChunk(m.Chunks[2], []byte("short")))
+		check(s, s.prod.StageChunk(m.Chunks[3], part(data, 3)))
+		check(s, s.prod.StageManifest(name, enc))
+		return s.look()
+	}},
+	{"I20", "a fingerprint too few", func(s *scene) []doctor.Violation {
+		// The fields major, size and chunks, with two fingerprints for three chunks.
+		data := append([]byte{0x08, 1, 0x30, 0xff, 0xff, 0x0b, 0x7a, 32}, make([]byte, 32)...)
+		s.write(s.spool+"/staging/meta/"+name, data)
+		return s.look()
+	}},
+	{"I21", "trusts what is not staged", func(s *scene) []doctor.Violation {
+		data := content(3, 1)
+		s.put(data) // so that nothing is missing, by chance
+		_, enc := s.describe(data)
+		_, err := s.prod.Staged(name)
+		if err == nil {
+			s.Fatal("something is staged")
+		}
+		check(s, s.prod.StageManifest(name, enc))
+		return s.look()
+	}},
+	{"I22", "the same bytes twice", func(s *scene) []doctor.Violation {
+		s.put(content(3, 1))
+		s.store.Chunks[manifest.Sum([]byte("x")).ChunkName()] = part(content(3, 1), 1)
+		return s.look()
+	}},
+	{"I23", "incremental without proof", func(s *scene) []doctor.Violation {
+		s.stage(content(3, 1))
+		s.look(doctor.Event{Actor: producer, Op: doctor.OpExclusive, Data: []byte("other")})
+		data := content(3, 2)
+		m, enc := s.describe(data)
+		_, err := s.prod.Staged(name)
+		check(s, err)
+		events := append(s.rec.Take(), doctor.Event{Actor: producer, Op: doctor.OpReadDB, Data: part(data, 0)})
+		check(s, s.prod.StageChunk(m.Chunks[1], part(data, 1)))
+		check(s, s.prod.StageChunk(m.Chunks[2], part(data, 2)))
+		check(s, s.prod.StageManifest(name, enc))
+		return s.look2(events)
+	}},
+	{"I24", "another result", func(s *scene) []doctor.Violation {
+		return s.look(doctor.Event{Op: doctor.OpSQLite, Name: "xWrite", Got: 10, Want: 0})
+	}},
+	{"I25", "two passes at once", func(s *scene) []doctor.Violation {
+		a, b := s.cons(), s.cons()
+		defer a.Close()
+		defer b.Close()
+		events := s.rec.Take()
+		events[len(events)-1].Actor.Name = "other" // of the same process
+		return s.watch.Step(s.state(), events...)
+	}},
+	{"I26", "the snapshot changes", func(s *scene) []doctor.Violation {
+		return s.look(
+			doctor.Event{Op: doctor.OpRead, Name: "s", Offset: 1, Data: []byte("a")},
+			doctor.Event{Op: doctor.OpRead, Name: "s", Offset: 1, Data: []byte("b")})
+	}},
+}
+
+func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+func (s *scene) database(data []byte, id []byte) *doctor.Database {
+	d, err := doctor.DatabaseOf(strings.NewReader(string(data)), int64(len(data)), id)
+	check(s, err)
+	return d
+}
+
+// look2 looks at events that were taken before.
+func (s *scene) look2(events []doctor.Event) []doctor.Violation {
+	return s.watch.Step(s.state(), append(events, s.rec.Take()...)...)
+}
+
+// upload lets a consumer upload what is staged after it looked into directories; those with a
+// plus hold something.
+func (s *scene) upload(dirs ...string) []doctor.Violation {
+	s.stage(content(3, 1))
+	s.put(content(3, 1))
+	s.step()
+	meta := s.spool + "/staging/meta/" + name
+	events := []doctor.Event{{Actor: consumer, Op: doctor.Op(fsx.OpOpen), Name: meta}}
+	for _, dir := range dirs {
+		e := doctor.Event{Actor: consumer, Op: doctor.Op(fsx.OpReadDir), Name: s.spool + "/" + strings.TrimPrefix(dir, "+")}
+		if strings.HasPrefix(dir, "+") {
+			e.Count = 1
+		}
+		events = append(events, e)
+	}
+	data := s.read(meta)
+	s.store.Manifests[name] = data
+	return s.look(append(events, doctor.Event{
+		Actor: consumer, Op: doctor.StoreOp(store.VerbPut), Name: name, Target: targetID, Data: data,
+	})...)
+}
+
+// Each damage is found, and taken for nothing else.
+func TestEachInvariantCanFail(t *testing.T) {
+	for _, d := range damages {
+		t.Run(d.id+"/"+d.what, func(t *testing.T) {
+			found := d.do(newScene(t, nil))
+			if len(found) == 0 {
+				t.Errorf("not found")
+			}
+			for _, v := range found {
+				if v.Invariant != d.id {
+					t.Errorf("found %v", v)
+				}
+			}
+		})
+	}
+}
+
+func TestAllInvariantsAreThere(t *testing.T) {
+	damaged := map[string]int{}
+	for _, d := range damages {
+		damaged[d.id]++
+	}
+	all := doctor.Invariants()
+	for i, inv := range all {
+		if want := fmt.Sprintf("I%d", i+1); inv.ID != want || inv.Statement == "" {
+			t.Errorf("%s stands where %s belongs: %q", inv.ID, want, inv.Statement)
+		}
+		if damaged[inv.ID] == 0 {
+			t.Errorf("%s has no case that makes it fail", inv.ID)
+		}
+	}
+	if len(all) != 26 {
+		t.Errorf("there are %d", len(all))
+	}
+}
+
+// Work done right is found right: after each step of it, and in the end.
+func TestSound(t *testing.T) {
+	for _, each := range []bool{false, true} {
+		s := newScene(t, &doctor.Options{EachOperation: each})
+		s.step()
+		for i := range byte(4) {
+			data := content(3+int(i), i)
+			m := s.stage(data)
+			s.step()
+			published, err := s.prod.PublishReady(name, m.Chunks[1:])
+			check(t, err)
+			s.step()
+			check(t, s.prod.CollectGarbage(published, m.Chunks[1:], 3))
+			s.step()
+			if i%2 == 1 {
+				s.drain()
+				s.step()
+			}
+		}
+		s.drainStaged()
+		for _, v := range s.watch.Rest(s.state(), s.rec.Take()...) {
+			t.Errorf("at rest: %v", v)
+		}
+	}
+}
+
+// drainStaged does what a copier does with what is staged.
+func (s *scene) drainStaged() {
+	s.Helper()
+	c := s.cons()
+	defer c.Close()
+	names, err := c.StagedChunks()
+	check(s, err)
+	for _, chunk := range names {
+		data, err := c.ReadStagedChunk(chunk)
+		check(s, err)
+		s.store.Chunks[chunk] = data
+		check(s, c.RemoveStagedChunk(chunk))
+		s.step()
+	}
+	staged, err := c.StagedManifests()
+	check(s, err)
+	if quiet, err := c.Quiescent(); err != nil || !quiet {
+		s.Fatalf("not quiescent: %v", err)
+	}
+	for _, m := range staged {
+		data, err := m.Bytes()
+		check(s, err)
+		s.store.Manifests[m.Name] = data
+		check(s, m.Close())
+	}
+	s.step()
+}
+
+func BenchmarkStep(b *testing.B) {
+	s := newScene(b, &doctor.Options{EachOperation: true})
+	s.publish(content(20, 1))
+	for b.Loop() {
+		s.step()
+	}
+}
