@@ -180,25 +180,18 @@ func isUnique(name string) bool {
 	return len(parts) == 5 && len(parts[4]) == 32 && strings.Trim(parts[4], "0123456789abcdef") == ""
 }
 
-// I12
+// I12: the effect.
 func (c *evidence) identity() {
 	c.spools(func(s *Spool) {
 		for name, staged := range s.Staging.Manifests {
 			at := sighting{staged.Info.Dev, staged.Info.Ino, staged.Info.ChangeTime.UnixNano()}
 			first, seen := c.memory.identity[staged.Path]
 			if !seen || first.dev != at.dev || first.ino != at.ino {
-				c.memory.identity[staged.Path], seen = at, false
+				c.memory.identity[staged.Path] = at
+				continue
 			}
 			for _, p := range s.Ready {
-				ready := p.Manifests[name]
-				if ready == nil || ready.Manifest == nil || staged.Manifest == nil || staged.Info.Ino == 0 ||
-					ready.Manifest.Sequence != staged.Manifest.Sequence {
-					continue
-				}
-				switch {
-				case ready.Info.Ino != staged.Info.Ino:
-					c.bad(ready.Path, "is not the staged file, but another of the same sequence")
-				case c.opts.EachOperation && seen && c.newReady(s, p) && first.changed == at.changed:
+				if c.opts.EachOperation && at.ino != 0 && sameFile(p.Manifests[name], staged) && c.newReady(s, p) && first.changed == at.changed {
 					c.bad(staged.Path, "has the change time that it had before it was published")
 				}
 			}

@@ -120,6 +120,13 @@ func (c *evidence) uploadsStaged(o *occurrence) {
 	}
 }
 
+// I12: how it is done.
+func (c *evidence) links(o *occurrence) {
+	if o.Actor.Role == Producer && o.Err == nil && o.is("renamedir") && o.rest == "ready" && !o.w.linked {
+		c.bad(o.Name, "%s published it, and has not linked the staged manifest", o.Actor)
+	}
+}
+
 // I16
 func (c *evidence) neverWaits(o *occurrence) {
 	if o.Actor.Role == Producer && (o.is("lock") || o.Op.store()) {

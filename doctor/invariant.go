@@ -39,7 +39,7 @@ func Invariants() []Invariant {
 		{"I9", "No path in ready or consuming is ever used twice.", (*evidence).uniqueOnce, nil},
 		{"I10", "Producers remove staged chunks only after they published: all then, else only what is not referenced.", nil, (*evidence).garbage},
 		{"I11", "Content moves from staging to ready to consuming only, and whoever uploads what is staged has seen them empty in that order.", (*evidence).direction, (*evidence).looksInOrder},
-		{"I12", "Publication links the staged manifest, and so changes its identity.", (*evidence).identity, nil},
+		{"I12", "Publication links the staged manifest, and so changes its identity.", (*evidence).identity, (*evidence).links},
 		{"I13", "A manifest is in the store only after all the chunks that it references.", (*evidence).storedChunks, nil},
 		{"I14", "The store never goes back in time: nobody uploads what is staged while ready or consuming holds something.", (*evidence).forward, (*evidence).uploadsStaged},
 		{"I15", "The newest manifest arrives in the end.", (*evidence).arrives, nil},

@@ -165,7 +165,18 @@ var damages = []struct {
 		check(s, s.fsys.MkdirAll(dir+"/chunks", 0o700))
 		check(s, s.fsys.Mkdir(dir+"/meta", 0o700))
 		s.write(dir+"/meta/"+name, s.read(s.spool+"/staging/meta/"+name))
-		return s.look()
+		return s.look(doctor.Event{Actor: producer, Op: doctor.Op(fsx.OpRenameDir), Name: s.spool + "/ready"})
+	}},
+	{"I12", "the change time stays", func(s *scene) []doctor.Violation {
+		s.watch = doctor.NewObserver(&doctor.Options{EachOperation: true})
+		m := s.stage(content(3, 1))
+		s.step()
+		staged := doctor.Look(s.fsys, s.boot, nil).Spools[s.spool].Staging.Manifests[name]
+		_, err := s.prod.PublishReady(name, m.Chunks[1:])
+		check(s, err)
+		state := s.state()
+		state.Tree.Spools[s.spool].Staging.Manifests[name].Info.ChangeTime = staged.Info.ChangeTime
+		return s.watch.Step(state, s.rec.Take()...)
 	}},
 	{"I13", "a manifest in the store without its chunks", func(s *scene) []doctor.Violation {
 		_, s.store.Manifests[name] = s.describe(content(3, 1))

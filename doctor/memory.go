@@ -19,6 +19,7 @@ type work struct {
 	staged  *manifest.Manifest            // what it staged
 
 	published bool // what it staged last it also made ready
+	linked    bool // it linked the staged manifest since
 
 	// A consumer's.
 	source string          // where it read the last manifest: "staging" or "consuming"
@@ -167,7 +168,7 @@ func (m *memory) produced(o *occurrence) {
 	chunk, isChunk := o.stagedChunk()
 	switch {
 	case o.is("readfile") && o.stagedManifest():
-		*w = work{began: true, touched: map[manifest.Fingerprint]bool{}, published: w.published}
+		*w = work{began: true, touched: map[manifest.Fingerprint]bool{}, published: w.published, linked: w.linked}
 		if o.Err == nil {
 			w.base, _ = manifest.Decode(o.Data)
 		} else if !errors.Is(o.Err, fs.ErrNotExist) {
@@ -179,9 +180,11 @@ func (m *memory) produced(o *occurrence) {
 		w.touched[chunk] = true
 	case o.is("rename") && o.stagedManifest():
 		w.staged, _ = manifest.Decode(o.Data)
-		w.published = false
+		w.published, w.linked = false, false
+	case o.is("link") && strings.HasPrefix(o.rest, "staging/scratch/") && strings.Contains(o.rest, "/meta/"):
+		w.linked = true
 	case o.is("renamedir") && o.rest == "ready":
-		w.published = true
+		w.published, w.linked = true, false
 	}
 }
 

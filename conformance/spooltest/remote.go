@@ -1,43 +1,20 @@
 package spooltest
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"github.com/boule-db/boule/doctor"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
 )
 
-// A Remote is what the stores of a target hold, uncompressed, by name.
-type Remote struct {
-	Chunks, Manifests map[string][]byte
-}
+// A Remote is what the stores of a target hold.
+type Remote struct{ *doctor.Stored }
 
 // NewRemote returns an empty Remote.
-func NewRemote() *Remote {
-	return &Remote{Chunks: map[string][]byte{}, Manifests: map[string][]byte{}}
-}
-
-// Check judges that all that the manifests name is there (I13).
-func (r *Remote) Check() []Violation {
-	var found []Violation
-	for name, data := range r.Manifests {
-		m, err := manifest.Decode(data)
-		if err != nil {
-			found = append(found, Violation{"I20", name, err.Error()})
-			continue
-		}
-		for _, f := range References(m) {
-			if r.Chunks[f.ChunkName()] == nil {
-				found = append(found, Violation{"I13", name, "chunk " + f.String() + " is missing"})
-			}
-		}
-	}
-	return found
-}
+func NewRemote() *Remote { return &Remote{doctor.NewStored()} }
 
 // Restore returns the database of a manifest in r. Directories of chunks are looked at, too.
 func (r *Remote) Restore(data []byte, dirs ...string) ([]byte, error) {
@@ -97,19 +74,4 @@ func (r *Remote) RestoreStaged(boot string, key spool.Key, name string) ([]byte,
 		dirs = append(dirs, found...)
 	}
 	return r.Restore(data, dirs...)
-}
-
-func readMetadata(path string) (spool.Metadata, error) {
-	var m spool.Metadata
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return m, err
-	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return m, err
-	}
-	if m.Path == "" || m.Target.ID == "" {
-		return m, errors.New("metadata is incomplete")
-	}
-	return m, nil
 }

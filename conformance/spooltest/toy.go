@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"iter"
 
+	"github.com/boule-db/boule/doctor"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
 )
@@ -15,7 +16,7 @@ import (
 type Toy struct {
 	open   func() (*spool.Consumer, error)
 	remote *Remote
-	found  []Violation
+	found  []doctor.Violation
 
 	next func() (struct{}, bool)
 	stop func()
@@ -29,7 +30,7 @@ func NewToy(remote *Remote, open func() (*spool.Consumer, error)) *Toy {
 
 // Violations returns what went wrong so far: manifests uploaded before their chunks (I13) or
 // after newer ones (I14), and damaged files (I1).
-func (t *Toy) Violations() []Violation { return t.found }
+func (t *Toy) Violations() []doctor.Violation { return t.found }
 
 // Step takes one step of a pass, and begins a pass if there is none. Done says that a pass ended.
 func (t *Toy) Step() (done bool, err error) {
@@ -218,7 +219,7 @@ func (t *Toy) putManifest(name string, data []byte) error {
 		t.bad("I1", name, "%v", err)
 		return nil
 	}
-	for i, f := range References(m) {
+	for i, f := range doctor.References(m) {
 		if t.remote.Chunks[f.ChunkName()] == nil {
 			t.bad("I13", name, "uploaded without chunk %d, %v", i+1, f)
 		}
@@ -231,5 +232,5 @@ func (t *Toy) putManifest(name string, data []byte) error {
 }
 
 func (t *Toy) bad(invariant, path, format string, args ...any) {
-	t.found = append(t.found, Violation{invariant, path, fmt.Sprintf(format, args...)})
+	t.found = append(t.found, doctor.Violation{Invariant: invariant, Path: path, Detail: fmt.Sprintf(format, args...)})
 }
