@@ -32,6 +32,13 @@
 // Also, os.Rename and os.Root.Rename refuse to rename a directory onto an empty
 // one, which the spool protocol is built on; RenameDir is rename(2) proper.
 //
-// On systems that are not Unix, [OS] sits on os.Root; RenameDir and TryLock fail there
-// with errors.ErrUnsupported.
+// # For tests
+//
+// [Mem] is an FS in memory that can lose its power: it says which trees may be found
+// then. [Faulty] makes any FS fail, or its process crash, at a chosen call; package
+// faultloop does that for one call after the other. One suite of tests runs over all of
+// them, and random operations are compared between Mem and the system.
+//
+// On systems that are not Unix, there is no Mem, and [OS] sits on os.Root; RenameDir and
+// TryLock fail there with errors.ErrUnsupported.
 package fsx

@@ -18,6 +18,7 @@ const (
 	OpWrite     Op = "write" // of a WFile
 	OpFileChmod Op = "fchmod"
 	OpSync      Op = "sync"
+	OpTruncate  Op = "truncate" // of a MemFile
 	OpClose     Op = "close"
 	OpStat      Op = "stat"
 	OpReadDir   Op = "readdir"

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -79,4 +80,46 @@ func create(t testing.TB, fsys fsx.FS, name, content string) {
 	check(t, err)
 	check(t, f.Sync())
 	check(t, f.Close())
+}
+
+// place makes a file in directories that are made.
+func place(t testing.TB, fsys fsx.FS, name, content string) {
+	t.Helper()
+	if dir := path.Dir(name); dir != "." {
+		check(t, fsys.MkdirAll(dir, 0o777))
+	}
+	create(t, fsys, name, content)
+}
+
+// treeOf is tree by way of an FS.
+func treeOf(t testing.TB, fsys fsx.FS) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	var walk func(dir string)
+	walk = func(dir string) {
+		names, err := fsys.ReadDir(dir)
+		check(t, err)
+		for _, base := range names {
+			name := strings.TrimPrefix(dir+"/"+base, "./")
+			info, err := fsys.Stat(name)
+			check(t, err)
+			if info.IsDir() {
+				all[name+"/"] = ""
+				walk(name)
+				continue
+			}
+			b, err := fsys.ReadFile(name)
+			check(t, err)
+			all[name] = string(b)
+		}
+	}
+	walk(".")
+	return all
+}
+
+func wantFS(t testing.TB, fsys fsx.FS, want map[string]string) {
+	t.Helper()
+	if diff := cmp.Diff(want, treeOf(t, fsys)); diff != "" {
+		t.Errorf("tree (-want +got):\n%s", diff)
+	}
 }
