@@ -5,6 +5,6 @@ import "io/fs"
 // Replace and CreateTemp with an FS that the test can make fail.
 var ReplaceIn = replace
 
-func CreateTempIn(dir FS, path string, perm fs.FileMode) (*TempFile, error) {
-	return createTemp(dir, path, perm)
+func CreateTempIn(dir FS, name string, perm fs.FileMode) (*TempFile, error) {
+	return createTemp(dir, name, perm)
 }

@@ -13,12 +13,12 @@ type Op string
 const (
 	OpReadFile  Op = "readfile"
 	OpOpen      Op = "open"
-	OpReadAt    Op = "readat" // of a File
+	OpReadAt    Op = "readat" // of a File or a WFile
 	OpCreate    Op = "create"
-	OpWrite     Op = "write" // of a WFile
+	OpWrite     Op = "write" // of a WFile, also WriteAt
 	OpFileChmod Op = "fchmod"
 	OpSync      Op = "sync"
-	OpTruncate  Op = "truncate" // of a MemFile
+	OpTruncate  Op = "truncate"
 	OpClose     Op = "close"
 	OpStat      Op = "stat"
 	OpReadDir   Op = "readdir"
@@ -226,6 +226,27 @@ func (f *faultyWFile) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return f.WFile.Write(p)
+}
+
+func (f *faultyWFile) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.fs.before(OpWrite, f.name); err != nil {
+		return 0, err
+	}
+	return f.WFile.WriteAt(p, off)
+}
+
+func (f *faultyWFile) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.fs.before(OpReadAt, f.name); err != nil {
+		return 0, err
+	}
+	return f.WFile.ReadAt(p, off)
+}
+
+func (f *faultyWFile) Truncate(size int64) error {
+	if err := f.fs.before(OpTruncate, f.name); err != nil {
+		return err
+	}
+	return f.WFile.Truncate(size)
 }
 
 func (f *faultyWFile) Chmod(perm fs.FileMode) error {

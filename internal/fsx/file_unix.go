@@ -80,6 +80,31 @@ func (f *osFile) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
+func (f *osFile) WriteAt(p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, &fs.PathError{Op: "writeat", Path: f.path, Err: unix.EINVAL}
+	}
+	for n < len(p) {
+		var m int
+		err := f.do("write", func(fd int) (err error) {
+			m, err = unix.Pwrite(fd, p[n:], off+int64(n))
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+		if m <= 0 {
+			return n, io.ErrShortWrite
+		}
+		n += m
+	}
+	return n, nil
+}
+
+func (f *osFile) Truncate(size int64) error {
+	return f.do("truncate", func(fd int) error { return unix.Ftruncate(fd, size) })
+}
+
 func (f *osFile) Stat() (Info, error) {
 	var st unix.Stat_t
 	if err := f.do("stat", func(fd int) error { return unix.Fstat(fd, &st) }); err != nil {
@@ -180,7 +205,7 @@ func (o *osFS) Open(name string) (File, error) {
 }
 
 func (o *osFS) Create(name string, perm fs.FileMode) (WFile, error) {
-	fd, err := o.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, modeBits(perm))
+	fd, err := o.open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, modeBits(perm))
 	if err != nil {
 		return nil, o.fail("create", name, err)
 	}

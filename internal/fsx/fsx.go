@@ -23,7 +23,7 @@ type FS interface {
 	// Open opens a regular file for reading.
 	Open(name string) (File, error)
 	// Create makes a new file, with the permissions perm &^ umask, and opens it
-	// for writing. It fails with fs.ErrExist if anything has that name.
+	// for writing and reading. It fails with fs.ErrExist if anything has that name.
 	Create(name string, perm fs.FileMode) (WFile, error)
 	// Stat describes what has the name; it does not follow symbolic links.
 	Stat(name string) (Info, error)
@@ -76,10 +76,14 @@ type File interface {
 	Stat() (Info, error)
 }
 
-// A WFile is a new file opened for writing, by one goroutine.
+// A WFile is a new file opened for writing and reading. Write, which goes on where
+// the previous Write ended, is for one goroutine, the others for any number.
 type WFile interface {
 	io.Writer
+	io.WriterAt
+	io.ReaderAt
 	io.Closer
+	Truncate(size int64) error
 	Chmod(perm fs.FileMode) error
 	Sync() error
 }

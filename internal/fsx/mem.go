@@ -182,7 +182,7 @@ func (m *Mem) Open(name string) (File, error) {
 func (m *Mem) Create(name string, perm fs.FileMode) (WFile, error) {
 	var f *MemFile
 	err := m.with("create", name, false, func(d *memDisk) (err error) {
-		f, err = m.openFile(d, name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+		f, err = m.openFile(d, name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 		return err
 	})
 	if err != nil {

@@ -11,8 +11,7 @@ import (
 	"syscall"
 )
 
-// A MemFile is an open file of a [Mem]: all that a [File] and a [WFile] are, and
-// written at any place.
+// A MemFile is an open file of a [Mem]: all that a [File] and a [WFile] are.
 type MemFile struct {
 	disk   *memDisk
 	node   *memNode
@@ -25,9 +24,8 @@ type MemFile struct {
 }
 
 var (
-	_ File        = (*MemFile)(nil)
-	_ WFile       = (*MemFile)(nil)
-	_ io.WriterAt = (*MemFile)(nil)
+	_ File  = (*MemFile)(nil)
+	_ WFile = (*MemFile)(nil)
 )
 
 // OpenFile opens a regular file, as os.OpenFile does. The flags are one of
@@ -128,10 +126,10 @@ func (f *MemFile) Write(p []byte) (n int, err error) {
 
 // WriteAt implements [io.WriterAt].
 func (f *MemFile) WriteAt(p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, &fs.PathError{Op: "writeat", Path: f.path, Err: syscall.EINVAL}
+	}
 	err = f.use("write", func() error {
-		if off < 0 {
-			return syscall.EINVAL
-		}
 		if err := f.mayWrite(); err != nil {
 			return err
 		}

@@ -90,7 +90,7 @@ func (o *osFS) Create(name string, perm fs.FileMode) (WFile, error) {
 	if err := check("create", name, false); err != nil {
 		return nil, err
 	}
-	f, err := o.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm.Perm())
+	f, err := o.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm.Perm())
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 )
 
@@ -19,7 +18,7 @@ import (
 //	return t.Commit(false)
 type TempFile struct {
 	// File is open for reading and writing until Commit or Abort.
-	File *os.File
+	File WFile
 
 	dir    FS     // nil when all is done
 	name   string // what the file will be called
@@ -38,7 +37,7 @@ func CreateTempPerm(path string, perm fs.FileMode) (*TempFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create temporary file: %w", err)
 	}
-	t, err := createTemp(dir, path, perm)
+	t, err := createTemp(dir, filepath.Base(path), perm)
 	if err != nil {
 		dir.Close()
 		return nil, fmt.Errorf("create temporary file: %w", err)
@@ -46,11 +45,11 @@ func CreateTempPerm(path string, perm fs.FileMode) (*TempFile, error) {
 	return t, nil
 }
 
-func createTemp(dir FS, path string, perm fs.FileMode) (*TempFile, error) {
-	t := &TempFile{dir: dir, name: filepath.Base(path)}
+func createTemp(dir FS, name string, perm fs.FileMode) (*TempFile, error) {
+	t := &TempFile{dir: dir, name: name}
 	var err error
 	t.temp, err = createNew(t.name, func(temp string) (err error) {
-		t.File, err = os.OpenFile(filepath.Join(filepath.Dir(path), temp), os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+		t.File, err = dir.Create(temp, perm)
 		return err
 	})
 	if err != nil {
