@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOLS   := internal/devtools
 PLATFORMS := linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 windows/amd64 freebsd/amd64
 
-.PHONY: build test race vet lint fmt tidy cross check bench demo servers clean
+.PHONY: build test race vet lint fmt tidy cross check bench torture demo servers clean
 
 build: ## the program, static, into bin/
 	$(GO) build -trimpath -ldflags '-s -w -X github.com/boule-db/boule.versionString=$(VERSION)' -o $(BIN)/boule ./cmd/boule
@@ -44,6 +44,11 @@ servers: ## the store suite against real S3 servers on loopback (installs them)
 
 bench: ## measured, as ratios within one run
 	$(GO) run ./conformance/bench
+
+DURATION ?= 30m
+SEED     ?= 0
+torture: ## real processes, killed and stopped, with stores that fail; needs the stock sqlite3; SEED=0 takes the time
+	$(GO) run ./conformance/torture --duration $(DURATION) --seed $(SEED) $(TORTURE)
 
 demo:
 	$(GO) run ./cmd/boule demo

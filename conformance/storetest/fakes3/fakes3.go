@@ -60,7 +60,16 @@ func NewTLS(t testing.TB) (s *Server, certificate func() []byte) {
 
 func start(t testing.TB, run func(*httptest.Server)) *Server {
 	t.Helper()
-	s := &Server{}
+	s, stop := serve(run)
+	t.Cleanup(stop)
+	return s
+}
+
+// Serve starts a service for a program that is no test, and returns what stops it.
+func Serve() (s *Server, stop func()) { return serve((*httptest.Server).Start) }
+
+func serve(run func(*httptest.Server)) (s *Server, stop func()) {
+	s = &Server{}
 	s.backend = s3mem.New(s3mem.WithTimeSource(clock{s}))
 	s.handler = http.HandlerFunc(s.locked(gofakes3.New(s.backend,
 		gofakes3.WithV4Auth(map[string]string{AccessKey: SecretKey}),
@@ -69,9 +78,8 @@ func start(t testing.TB, run func(*httptest.Server)) *Server {
 	).Server()))
 	hs := httptest.NewUnstartedServer(s)
 	run(hs)
-	t.Cleanup(hs.Close)
 	s.Endpoint = hs.URL
-	return s
+	return s, hs.Close
 }
 
 // locked serializes what may change something, once it has arrived.
@@ -181,9 +189,14 @@ func (c clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 // CreateBucket creates a bucket.
 func (s *Server) CreateBucket(t testing.TB, name string) {
 	t.Helper()
-	if err := s.backend.CreateBucket(context.Background(), name); err != nil {
+	if err := s.MakeBucket(name); err != nil {
 		t.Fatalf("create bucket %q: %v", name, err)
 	}
+}
+
+// MakeBucket is CreateBucket for a program that is no test.
+func (s *Server) MakeBucket(name string) error {
+	return s.backend.CreateBucket(context.Background(), name)
 }
 
 // Config returns how to open a bucket with the right credentials.
