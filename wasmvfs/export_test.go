@@ -12,6 +12,7 @@ type Tracked = tracked
 // Seams of a VFS; those that are nil stay as they are.
 type Seams struct {
 	Inner   vfs.VFSFilename
+	System  System
 	SyncDir func(dir string) error
 	Track   func(path string, f tracker.File, mode tracker.Mode) Tracked
 }
@@ -22,8 +23,11 @@ func NewWith(m *tracker.Manager, opts *Options, s Seams) vfs.VFS {
 	if s.Inner != nil {
 		v.inner = s.Inner
 	}
+	if s.System != nil {
+		v.system = s.System
+	}
 	if s.SyncDir != nil {
-		v.syncDir = s.SyncDir
+		v.system = otherSyncDir{v.system, s.SyncDir}
 	}
 	if s.Track != nil {
 		v.track = s.Track
@@ -32,7 +36,17 @@ func NewWith(m *tracker.Manager, opts *Options, s Seams) vfs.VFS {
 }
 
 // SyncDir is how directories are synced.
-var SyncDir = syncDir
+var SyncDir = osSystem{}.SyncDir
+
+// System is what a disk is to a VFS, beside a VFS below.
+type System = system
+
+type otherSyncDir struct {
+	system
+	syncDir func(dir string) error
+}
+
+func (o otherSyncDir) SyncDir(dir string) error { return o.syncDir(dir) }
 
 // Connections counts the connections that v knows.
 func Connections(v vfs.VFS) int {

@@ -2,7 +2,24 @@
 
 package wasmvfs
 
-import "github.com/ncruces/go-sqlite3/vfs"
+import (
+	"io/fs"
+	"os"
+
+	"github.com/ncruces/go-sqlite3/vfs"
+)
+
+// system is what the VFS boule needs of the operating system beside the os VFS.
+type system interface {
+	Stat(name string) (fs.FileInfo, error)
+	SyncDir(dir string) error
+}
+
+type osSystem struct{}
+
+func (osSystem) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+
+func (osSystem) SyncDir(string) error { return nil }
 
 // openJournal needs no care here: there are no permission bits to inherit, and
 // directories can't be synced.
@@ -13,5 +30,3 @@ func (v *replicating) openJournal(name *vfs.Filename, flags vfs.OpenFlag) (vfs.F
 	}
 	return &file{File: inner, vfs: v}, flags, nil
 }
-
-func syncDir(string) error { return nil }

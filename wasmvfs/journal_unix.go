@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/ncruces/go-sqlite3"
@@ -33,15 +32,15 @@ const (
 func (v *replicating) openJournal(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	path := name.String()
 	db := databaseOf(name, flags)
-	perm := permissionsOf(db)
+	perm := v.permissionsOf(db)
 	for range journalTries {
-		fd, err := perm.create(path)
+		made, err := v.system.Create(path, perm.Mode|0o600) // to be opened by us, whatever the mode
 		if errors.Is(err, unix.EEXIST) && flags&vfs.OPEN_EXCLUSIVE != 0 {
 			return nil, flags, err
 		}
 		inner, out, openErr := v.openExisting(name, flags)
 		if openErr == nil {
-			perm.finish(fd)
+			finish(made, perm)
 			if flags&vfs.OPEN_WAL != 0 && db != nil {
 				db.makeSharedMemory(perm)
 			}
@@ -49,15 +48,14 @@ func (v *replicating) openJournal(name *vfs.Filename, flags vfs.OpenFlag) (vfs.F
 			// knows whether its directory has been synced since it was.
 			return &file{File: inner, vfs: v, dir: filepath.Dir(path)}, out, nil
 		}
-		made := fd >= 0
-		perm.finish(fd)
+		finish(made, perm)
 		switch {
 		case !errors.Is(openErr, fs.ErrNotExist):
-			if made {
-				_ = os.Remove(path) // the error to tell is the other one
+			if made != nil {
+				_ = v.system.Remove(path) // the error to tell is the other one
 			}
 			return nil, out, openErr
-		case made || errors.Is(err, unix.EEXIST):
+		case made != nil || errors.Is(err, unix.EEXIST):
 			continue // it was there a moment ago
 		case errors.Is(err, unix.EACCES):
 			return nil, out, vfs.SystemError(err, sqlite3.READONLY_DIRECTORY)
@@ -93,53 +91,19 @@ func databaseOf(name *vfs.Filename, flags vfs.OpenFlag) *dbFile {
 	return db
 }
 
-// permissions are those of a database, for the files beside it.
-type permissions struct {
-	mode         uint32
-	uid, gid     uint32
-	chmod, chown bool
-}
-
-func permissionsOf(db *dbFile) permissions {
+// permissionsOf returns the permissions for the files beside a database.
+func (v *replicating) permissionsOf(db *dbFile) permissions {
 	if db == nil {
-		return permissions{mode: superJournalMode}
+		return permissions{Mode: superJournalMode}
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(db.Fd()), &st); err != nil {
-		return permissions{mode: 0o600}
-	}
-	// What root makes belongs to the owner of the database, who could not open
-	// it otherwise.
-	return permissions{uint32(st.Mode) & 0o777, st.Uid, st.Gid, true, os.Geteuid() == 0}
+	return v.system.PermissionsOf(db.File)
 }
 
-// create makes an empty file and returns its descriptor, for finish, or -1. By
-// its name it can be opened by us, whatever the mode.
-func (p permissions) create(path string) (int, error) {
-	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := retry(func() (int, error) { return unix.Open(path, flags, p.mode|0o600) })
-	if err != nil {
-		return -1, &fs.PathError{Op: "create", Path: path, Err: err}
-	}
-	return fd, nil
-}
-
-// finish gives the file the mode, which the umask may have narrowed, and the
-// owner, and closes the descriptor. Like SQLite's own VFS it goes on if it can't.
-func (p permissions) finish(fd int) {
-	if fd < 0 {
-		return
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil {
-		return
-	}
-	if p.chmod && uint32(st.Mode)&0o777 != p.mode {
-		_ = unix.Fchmod(fd, p.mode)
-	}
-	if p.chown && (st.Uid != p.uid || st.Gid != p.gid) {
-		_ = unix.Fchown(fd, int(p.uid), int(p.gid))
+// finish gives a new file its permissions and closes it. Like SQLite's own VFS it
+// goes on if it can't.
+func finish(f newFile, perm permissions) {
+	if f != nil {
+		f.Finish(perm)
 	}
 }
 
@@ -149,36 +113,7 @@ func (f *dbFile) makeSharedMemory(perm permissions) {
 	if f.exclusive || f.SharedMemory() == nil {
 		return // then SQLite keeps the index in its own memory
 	}
-	if fd, err := perm.create(f.path + "-shm"); err == nil {
-		perm.finish(fd)
-	}
-}
-
-// syncDir makes the entries of a directory durable. That a directory can't be
-// opened or synced at all, as on some network file systems, is no error: there
-// is nothing better to be done.
-func syncDir(dir string) error {
-	fd, err := retry(func() (int, error) {
-		return unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	})
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(fd)
-	_, err = retry(func() (int, error) { return 0, unix.Fsync(fd) })
-	for _, cannot := range []error{unix.EINVAL, unix.ENOTSUP, unix.ENOSYS, unix.EROFS} {
-		if errors.Is(err, cannot) {
-			return nil
-		}
-	}
-	return err
-}
-
-func retry(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
+	if made, err := f.vfs.system.Create(f.path+"-shm", perm.Mode|0o600); err == nil {
+		made.Finish(perm)
 	}
 }

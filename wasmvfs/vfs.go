@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"syscall"
 
@@ -66,11 +65,11 @@ var _ tracked = (*tracker.Tracker)(nil)
 
 // replicating is the VFS boule.
 type replicating struct {
-	inner   vfs.VFSFilename
-	track   func(path string, f tracker.File, mode tracker.Mode) tracked // nil: nothing is tracked
-	syncDir func(dir string) error
-	opts    Options
-	conns   conns
+	inner  vfs.VFSFilename
+	system system                                                       // beside inner; files are read and written by inner alone
+	track  func(path string, f tracker.File, mode tracker.Mode) tracked // nil: nothing is tracked
+	opts   Options
+	conns  conns
 }
 
 var _ vfs.VFSFilename = (*replicating)(nil)
@@ -79,9 +78,9 @@ var _ vfs.VFSFilename = (*replicating)(nil)
 // tracks nothing, as does a platform on which the spool can't work.
 func New(m *tracker.Manager, opts *Options) vfs.VFS {
 	v := &replicating{
-		inner:   vfs.Find("os").(vfs.VFSFilename),
-		syncDir: syncDir,
-		opts:    opts.withDefaults(),
+		inner:  vfs.Find("os").(vfs.VFSFilename),
+		system: osSystem{},
+		opts:   opts.withDefaults(),
 	}
 	if m != nil && instance.Supported {
 		v.track = func(path string, f tracker.File, mode tracker.Mode) tracked {
@@ -112,7 +111,7 @@ func (v *replicating) Access(name string, flags vfs.AccessFlag) (bool, error) {
 	if flags != vfs.ACCESS_EXISTS {
 		return v.inner.Access(name, flags)
 	}
-	info, err := os.Stat(name)
+	info, err := v.system.Stat(name)
 	switch {
 	case err == nil:
 		return !info.Mode().IsRegular() || info.Size() > 0, nil
@@ -195,7 +194,7 @@ func wantsTracking(name *vfs.Filename) (tracker.Mode, bool) {
 
 // syncDirectory makes the entries of a directory durable.
 func (v *replicating) syncDirectory(dir string) error {
-	if err := v.syncDir(dir); err != nil {
+	if err := v.system.SyncDir(dir); err != nil {
 		return vfs.SystemError(fmt.Errorf("sync directory %s: %w", dir, err), sqlite3.IOERR_DIR_FSYNC)
 	}
 	return nil
