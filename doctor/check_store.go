@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"maps"
 
 	"github.com/boule-db/boule/manifest"
 )
@@ -19,12 +20,24 @@ func (c *evidence) storedChunks() {
 	})
 }
 
-// I14: the effect.
+// I14: the effect. What a store had, or has acknowledged, is not older than what it has.
 func (c *evidence) forward() {
+	if c.opts.MayGoBack {
+		return
+	}
 	c.stores(func(target string, s *Stored) {
-		for name, old := range c.memory.sequences[target] {
-			if s.knows(name) && s.sequence(name) < old && !c.opts.MayGoBack {
-				c.bad(target+"/"+name, "the store has %d, and had %d", s.sequence(name), old)
+		before := maps.Clone(c.memory.sequences[target])
+		if before == nil {
+			before = map[string]uint64{}
+		}
+		for name, tap := range c.now.tree().Taps[target] {
+			if tap.Manifest != nil {
+				before[name] = max(before[name], tap.Manifest.Sequence)
+			}
+		}
+		for name, old := range before {
+			if m := s.manifest(name); m != nil && m.Sequence < old {
+				c.bad(target+"/"+name, "the store has %d, and had %d", m.Sequence, old)
 			}
 		}
 	})
@@ -48,13 +61,13 @@ func (c *evidence) arrives() {
 			tap := c.now.tree().Taps[s.Key.Target][name]
 			noted := tap != nil && bytes.Equal(tap.Data, f.Data) && len(s.Ready)+len(s.Consuming) == 0
 			stored := remote.manifest(name)
+			same := stored != nil && stored.Sequence == f.Manifest.Sequence && stored.Contents() == f.contentsSum()
 			switch {
-			case stored != nil && stored.Sequence == f.Manifest.Sequence && stored.Contents() == f.contentsSum():
-			case stored != nil && stored.Sequence > f.Manifest.Sequence && !c.quiet: // another's
+			case same:
 			case c.quiet:
 				c.bad(f.Path, "is %d, and the store has %d", f.Manifest.Sequence, remote.sequence(name))
-			case noted && !c.opts.MayGoBack:
-				c.bad(f.Path, "is %d and noted as uploaded, and the store has %d", f.Manifest.Sequence, remote.sequence(name))
+			case noted && !c.opts.MayGoBack && (stored == nil || stored.Sequence == f.Manifest.Sequence):
+				c.bad(f.Path, "is %d and noted as uploaded, and the store has none that can be read", f.Manifest.Sequence)
 			}
 		}
 	})

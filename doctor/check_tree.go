@@ -222,8 +222,8 @@ func (c *evidence) listed() {
 	c.stores(func(target string, s *Stored) {
 		for name, data := range s.Manifests {
 			judge(target+"/"+name, data, s.manifest(name), func(f manifest.Fingerprint) (int64, bool) {
-				data := s.Chunks[f.ChunkName()]
-				return int64(len(data)), len(data) > 0
+				sum, ok := s.sum(f.ChunkName())
+				return int64(len(s.Chunks[f.ChunkName()])), ok && sum == f
 			})
 		}
 	})

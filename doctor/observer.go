@@ -40,7 +40,7 @@ func (o *Observer) step(now *State, quiet bool, events []Event) []Violation {
 		o.memory.peak[path] = c.size(s)
 	}
 	for target, s := range now.Stores {
-		if s != nil && !s.Partial {
+		if s != nil {
 			o.memory.sequences[target] = s.sequences()
 		}
 	}

@@ -49,5 +49,9 @@ func versionID(fd uintptr, header manifest.Fingerprint, noAttr bool) []byte {
 	return binary.LittleEndian.AppendUint64(attr, header.Hi)
 }
 
+// VersionID returns the version id that an open database has now, given the fingerprint of its
+// header; empty if it has none. Who asks holds at least SHARED.
+func VersionID(fd uintptr, header manifest.Fingerprint) []byte { return versionID(fd, header, false) }
+
 // sameID says whether two ids are known to be equal.
 func sameID(a, b []byte) bool { return len(a) > 0 && bytes.Equal(a, b) }

@@ -131,7 +131,7 @@ func newRoot(a *app) *cobra.Command {
 	})
 	root.AddCommand(
 		newShell(a), newSync(a), newFlush(a), newRestore(a),
-		newManifest(a), newManifestName(a), newStatus(a), newVersion(a), newDemo(a), newDemoWriter(a),
+		newManifest(a), newManifestName(a), newStatus(a), newDoctor(a), newVersion(a), newDemo(a), newDemoWriter(a),
 	)
 	for _, cmd := range root.Commands() {
 		if args := cmd.Args; args != nil {
