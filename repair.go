@@ -11,9 +11,12 @@ import (
 )
 
 const (
-	// repairInterval is how often databases that are behind are looked at. The
-	// tracker spaces the attempts for each of them; this only bounds how late one is.
+	// repairInterval is how often databases are looked at that could not be opened.
 	repairInterval = time.Second
+
+	// repairPace is the least time between two looks for databases that are due, of
+	// which the tracker has to go through all that it knows.
+	repairPace = 50 * time.Millisecond
 
 	// repairBusy is how long a repair waits for a lock: others wait for the repair.
 	repairBusy = time.Second
@@ -66,9 +69,12 @@ func (r *repairs) run(ctx context.Context) {
 	defer close(r.done)
 	tick := time.NewTicker(repairInterval)
 	defer tick.Stop()
+	due := time.NewTimer(0)
+	defer due.Stop()
 	pruned := time.Now()
 	for {
 		var paths []string
+		look := false
 		select {
 		case <-ctx.Done():
 			return
@@ -85,18 +91,34 @@ func (r *repairs) run(ctx context.Context) {
 				pruned = time.Now()
 			}
 		case <-r.e.manager.Wake():
+			due.Reset(r.nextLook())
+		case <-due.C:
+			look = true
+			paths = r.e.manager.Behind()
 		}
-		for _, path := range append(paths, r.e.manager.Behind()...) {
+		for _, path := range paths {
 			if ctx.Err() != nil {
 				return
 			}
 			r.repair(ctx, path)
 		}
+		if look {
+			due.Reset(r.nextLook())
+		}
 	}
 }
 
+// nextLook returns how long to wait before the next look for databases that are due.
+func (r *repairs) nextLook() time.Duration {
+	next, some := r.e.manager.NextDue()
+	if !some {
+		return repairInterval
+	}
+	return max(time.Until(next), repairPace)
+}
+
 func (r *repairs) repair(ctx context.Context, path string) {
-	err := r.e.evaluate(ctx, path, repairBusy)
+	err := r.e.evaluate(ctx, path, repairBusy, "boule_yield=1")
 	if err == nil || exists(path) != nil {
 		delete(r.again, path)
 		return
@@ -159,8 +181,8 @@ func (e *engine) cares(path string) bool {
 // evaluate makes the tracker look at the database, and stage it if it must: it
 // opens a connection of its own and reads something, since the end of a read is
 // where a snapshot can be taken. It waits for locks for as long as busy.
-func (e *engine) evaluate(ctx context.Context, path string, busy time.Duration) error {
-	name := dsn(path, e.vfsName, "boule_eager=1", "mode=rw")
+func (e *engine) evaluate(ctx context.Context, path string, busy time.Duration, params ...string) error {
+	name := dsn(path, e.vfsName, append(params, "boule_eager=1", "mode=rw")...)
 	conn, err := host.Open(ctx, name, sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
 	if err != nil {
 		return err

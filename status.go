@@ -3,10 +3,6 @@ package boule
 import (
 	"cmp"
 	"context"
-	"errors"
-	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -159,34 +155,4 @@ func askStore(ctx context.Context, st *DatabaseStatus, t *TargetStatus) {
 	if !t.InSync && mode != "absent" && mode != "empty" {
 		t.Lag = max(time.Since(m.SourceTime), time.Millisecond)
 	}
-}
-
-// readHeader reads what SQLite's header says of the database's state. It opens
-// the file, which in a process that also has it open through a VFS with POSIX
-// locks would drop those: it is for command lines.
-func readHeader(path string) (header manifest.Fingerprint, mode string, size int64, changed time.Time) {
-	f, err := os.Open(path)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return header, "absent", 0, changed
-		}
-		return header, "unreadable", 0, changed
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil || !fi.Mode().IsRegular() {
-		return header, "unreadable", 0, changed
-	}
-	buf := make([]byte, manifest.HeaderSize)
-	switch n, err := io.ReadFull(f, buf); {
-	case n == 0:
-		return header, "empty", 0, fi.ModTime()
-	case err != nil:
-		return header, "unreadable", fi.Size(), fi.ModTime()
-	}
-	mode = "rollback"
-	if buf[18] == 2 || buf[19] == 2 {
-		mode = "wal"
-	}
-	return manifest.HeaderSum(buf), mode, fi.Size(), fi.ModTime()
 }

@@ -2,6 +2,8 @@
 
 package tracker
 
-func getAttr(uintptr) ([]byte, error) { return nil, errNoAttr }
+func getAttr(uintptr, string, int) ([]byte, error) { return nil, errNoAttr }
 
-func setAttr(uintptr, []byte) error { return errNoAttr }
+func setAttr(uintptr, string, []byte) error { return errNoAttr }
+
+func removeAttr(uintptr, string) error { return nil }

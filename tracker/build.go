@@ -40,6 +40,7 @@ type builder struct {
 	plans []*plan
 	buf   *[manifest.ChunkSize]byte
 	first []byte // the first chunk
+	yield func() bool
 
 	mismatches int // clean chunks that had changed
 }
@@ -119,6 +120,9 @@ func (p *plan) wants(i int, d *dirtySet) bool {
 
 // chunk reads chunk i and stages it where it is new.
 func (b *builder) chunk(i int) error {
+	if b.yield() {
+		return ErrYield
+	}
 	off := int64(i) * manifest.ChunkSize
 	data := b.buf[:min(manifest.ChunkSize, b.view.size-off)]
 	if n, err := readAt(b.file, data, off); err != nil {

@@ -29,6 +29,9 @@ type database struct {
 	undone     bool      // a connection left without a snapshot of what it wrote
 	retryAt    time.Time // when undone is due
 	retries    int       // how often it was
+
+	stagedAt    time.Time // when a snapshot was last staged
+	putOffUntil time.Time // when one that was put off is due; zero if none was
 	wal        bool      // when last evaluated
 	warnedWAL  bool
 	warnedAttr bool
@@ -91,7 +94,7 @@ func (d *database) unused() bool {
 func (d *database) forgettable() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.refs > 0 || d.undone || d.firstSight {
+	if d.refs > 0 || d.undone || d.firstSight || !d.putOffUntil.IsZero() {
 		return false
 	}
 	for _, ts := range d.targets {
@@ -163,6 +166,7 @@ func (d *database) succeed(ts *target, sequence uint64, fresh bool) {
 	ts.sequence = sequence
 	if fresh {
 		ts.lastSnapshot = time.Now()
+		d.stagedAt = ts.lastSnapshot
 	}
 	d.regate()
 }
@@ -181,6 +185,7 @@ func (d *database) settled() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.undone = false
+	d.putOffUntil = time.Time{}
 }
 
 // vacant notes that the database has nothing to stage.

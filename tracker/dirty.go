@@ -10,6 +10,8 @@ import (
 // maxListed is the first chunk (at 4 TiB) that is not listed by itself.
 const maxListed = 1 << 26
 
+const maxTail = math.MaxInt64 // no tail
+
 // A dirtySet is the set of chunks that may differ from the last snapshot. Adding to it costs
 // nothing but the growth of its bitmap.
 type dirtySet struct {
@@ -24,13 +26,13 @@ func (d *dirtySet) reset() {
 		d.bits[i>>6] = 0
 	}
 	d.list = d.list[:0]
-	d.tail, d.last = math.MaxInt64, -1
+	d.tail, d.last = maxTail, -1
 	if cap(d.bits) > 1<<14 { // 64 GiB: do not hold on to that
 		d.bits, d.list = nil, nil
 	}
 }
 
-func (d *dirtySet) empty() bool { return len(d.list) == 0 && d.tail == math.MaxInt64 }
+func (d *dirtySet) empty() bool { return len(d.list) == 0 && d.tail == maxTail }
 
 // write adds the chunks that n bytes at off touch.
 func (d *dirtySet) write(off int64, n int) {

@@ -17,4 +17,6 @@ var (
 	// ErrHotJournal reports that the last transaction failed and waits to be rolled back, which
 	// the next connection that reads does.
 	ErrHotJournal = errors.New("tracker: hot journal")
+	// ErrYield reports a snapshot that gave way to a writer, to be repeated.
+	ErrYield = errors.New("tracker: gave way to a writer")
 )

@@ -40,7 +40,7 @@ func newUUID() []byte {
 func versionID(fd uintptr, header manifest.Fingerprint, noAttr bool) []byte {
 	attr, err := []byte(nil), errNoAttr
 	if !noAttr {
-		attr, err = getAttr(fd)
+		attr, err = getAttr(fd, attrName, maxAttr)
 	}
 	if err != nil && !errors.Is(err, errNoAttr) || err == nil && len(attr) == 0 {
 		return nil

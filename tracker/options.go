@@ -20,6 +20,12 @@ type Options struct {
 	MinBackoff time.Duration   // before the first retry of a failed snapshot; 1s
 	MaxBackoff time.Duration   // between later retries; 60s
 
+	// Coalesce bounds how long the snapshot after a transaction is put off if one was taken just
+	// before; 100ms, negative never puts off. What is put off is taken by a later commit, the
+	// repairs (see [Manager.Behind]), or the last connection when it closes; if the process dies
+	// before, by whoever evaluates the database next.
+	Coalesce time.Duration
+
 	noAttr bool // for tests: as if the filesystem had no extended attributes
 }
 
@@ -46,6 +52,9 @@ func (o *Options) withDefaults() Options {
 	if opts.MaxBackoff <= 0 {
 		opts.MaxBackoff = time.Minute
 	}
+	if opts.Coalesce == 0 {
+		opts.Coalesce = 100 * time.Millisecond
+	}
 	if opts.Root == nil {
 		opts.Targets = nil
 	}
@@ -60,6 +69,14 @@ type File interface {
 	// Reserved reports whether another connection holds a RESERVED lock. It is called only
 	// while the caller holds SHARED.
 	Reserved() (bool, error)
+}
+
+// A Yielder is a File for whose lock others may wait. A snapshot of an Eager tracker gives way to
+// them, and is repeated later.
+type Yielder interface {
+	File
+	// Yield reports whether somebody waits.
+	Yield() bool
 }
 
 // A Mode says when a Tracker evaluates a database that it did not write.

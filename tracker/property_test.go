@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -41,6 +42,9 @@ func TestHistories(t *testing.T) {
 			rng:   rand.New(rand.NewSource(rapid.Int64().Draw(rt, "seed"))),
 		}
 		m.noAttr = rapid.Bool().Draw(rt, "no attributes")
+		if rapid.Bool().Draw(rt, "bursts") {
+			m.window = time.Hour // put off until somebody looks
+		}
 		m.inject = m.fault
 		m.restart()
 		m.reopen(rapid.IntRange(1, 3).Draw(rt, "connections"))
@@ -63,6 +67,7 @@ func TestHistories(t *testing.T) {
 			"copier dies": m.doCopierDies,
 			"faults":      m.doFaults,
 			"repair":      func(*rapid.T) { m.quiet(func() { m.repair() }) },
+			"look":        func(*rapid.T) { m.quiet(func() { m.visit(tracker.Eager) }) },
 			"desync":      m.doDesync,
 			"wal":         m.doWAL,
 			"settle":      m.doSettle,
@@ -324,7 +329,7 @@ func (m *machine) doSettle(t *rapid.T) {
 			m.begin(c)
 			c.unlock()
 		}
-		if m.foreign {
+		if m.foreign || m.window > 0 {
 			m.visit(tracker.Eager)
 			m.foreign = false
 		}

@@ -62,6 +62,10 @@ func (d *database) takeDue(now time.Time) bool {
 	}
 	due := d.firstSight
 	d.firstSight = false
+	if !d.putOffUntil.IsZero() && !d.putOffUntil.After(now) {
+		due = true
+		d.putOffUntil = now.Add(d.backoff(1)) // unless it succeeds
+	}
 	if d.undone && !d.retryAt.After(now) {
 		due = true
 		d.retries++
@@ -94,12 +98,31 @@ func (d *database) nextDue() (at time.Time, ok bool) {
 	if d.undone {
 		see(d.retryAt)
 	}
+	if !d.putOffUntil.IsZero() {
+		see(d.putOffUntil)
+	}
 	for _, ts := range d.targets {
 		if ts.failures > 0 {
 			see(ts.nextTry)
 		}
 	}
 	return at, ok
+}
+
+// again makes an evaluation due that gave way.
+func (d *database) again() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.undone = true
+	d.retries++
+	d.retryAt = time.Now().Add(d.backoff(d.retries))
+	for _, ts := range d.targets {
+		if ts.failures == 0 {
+			ts.set(StateUnknown)
+			ts.err = ErrYield
+		}
+	}
+	d.m.rouse()
 }
 
 func (d *database) leave() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/boule-db/boule/manifest"
@@ -66,8 +67,16 @@ func (t *Tracker) evaluate(held Held) {
 		}
 		return
 	}
+	t.resume(v)
 	forced := t.forced(v)
+	if written && len(waiting) == 0 && t.putOff(held, v, forced) {
+		return
+	}
 	plans := t.stageAll(v, due, forced)
+	if slices.ContainsFunc(plans, func(p *plan) bool { return errors.Is(p.err, ErrYield) }) {
+		t.giveWay(written)
+		return
+	}
 	done := len(waiting) == 0
 	for _, p := range plans {
 		done = t.conclude(p, v, forced) && done
@@ -80,11 +89,24 @@ func (t *Tracker) evaluate(held Held) {
 	t.finish(held, v, done)
 }
 
+// giveWay ends an evaluation that others would have had to wait for.
+func (t *Tracker) giveWay(written bool) {
+	t.state, t.full, t.eager = unknown, false, false
+	if written {
+		t.state, t.full = dirty, true
+	}
+	t.forget()
+	t.db.again()
+}
+
 // forced says that equal ids mean nothing now: this connection wrote, and either cannot say what
 // and since when, or the id may not tell.
 func (t *Tracker) forced(v view) bool {
 	if t.state != dirty {
 		return false
+	}
+	if t.adopted { // the record says what and since when, and that nobody wrote after
+		return len(v.id) == 0
 	}
 	if t.full || t.stuck || t.dirty.empty() || len(t.prev) == 0 || len(v.id) == 0 || sameID(t.prev, v.id) {
 		return true
@@ -97,14 +119,20 @@ func (t *Tracker) finish(held Held, v view, done bool) {
 	t.state = unknown
 	if done {
 		t.state = clean
+		t.endBurst()
 		t.db.settled()
 	}
 	t.eager, t.full, t.renewed = false, false, false
-	t.dirty.reset()
-	t.prev = nil
+	t.forget()
 	if held == Exclusive {
 		t.prev = v.id
 	}
+}
+
+// forget drops what was noted of transactions.
+func (t *Tracker) forget() {
+	t.dirty.reset()
+	t.prev, t.base, t.adopted = nil, nil, false
 }
 
 // look reads what a snapshot starts from, or says why there can be none.
@@ -126,7 +154,7 @@ func (t *Tracker) look(held Held) (view, error) {
 	v.id = t.versionID(v.header)
 	if len(v.id) == 0 {
 		// First sight. Nobody writes now, so the id given here is that of the next transaction.
-		if err := setAttr(t.file.Fd(), newUUID()); err == nil {
+		if err := setAttr(t.file.Fd(), attrName, newUUID()); err == nil {
 			v.id = t.versionID(v.header)
 		}
 	}
@@ -219,7 +247,10 @@ func (t *Tracker) stageAll(v view, due []*target, forced bool) []*plan {
 
 // stage takes one snapshot for all plans that need one.
 func (t *Tracker) stage(v view, plans []*plan) {
-	b := builder{file: t.file, view: v, dirty: &t.dirty, buf: buffers.Get().(*[manifest.ChunkSize]byte)}
+	b := builder{file: t.file, view: v, dirty: &t.dirty, buf: buffers.Get().(*[manifest.ChunkSize]byte), yield: func() bool { return false }}
+	if y, ok := t.file.(Yielder); ok && t.eager {
+		b.yield = y.Yield
+	}
 	defer buffers.Put(b.buf)
 	sequence := uint64(max(time.Now().UnixNano(), 1))
 	for _, p := range plans {
@@ -318,10 +349,11 @@ func (t *Tracker) plan(ts *target, v view, forced bool) *plan {
 	}
 	switch {
 	case p.base == nil, forced, rescan:
-	case t.state == dirty:
-		p.incremental = sameID(p.base.VersionID, t.prev) || sameID(p.base.VersionID, v.id)
-	default:
+	case t.state != dirty, t.adopted && sameID(p.base.VersionID, v.id):
 		p.current = sameID(p.base.VersionID, v.id) && p.base.Size == v.size
+	default:
+		p.incremental = sameID(p.base.VersionID, t.prev) || sameID(p.base.VersionID, t.base) ||
+			sameID(p.base.VersionID, v.id)
 	}
 	return p
 }

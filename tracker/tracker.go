@@ -34,6 +34,10 @@ type Tracker struct {
 	dirty dirtySet
 	prev  []byte // id when EXCLUSIVE was taken, or after the last snapshot under it
 
+	base     []byte // id before the burst that this continues; nil if it continues none
+	adopted  bool   // all that is dirty is of such a burst, nothing of this connection
+	recorded bool   // the database has the record of a burst
+
 	renewed bool   // the id was replaced since EXCLUSIVE was taken or a snapshot
 	uuid    []byte // by this
 	stuck   bool   // the id could not be replaced
@@ -66,8 +70,7 @@ func (t *Tracker) noteID() {
 	if t.state == dirty {
 		t.full = true // of an earlier transaction, since which others may have written
 	}
-	t.dirty.reset()
-	t.prev = nil
+	t.forget()
 	sum, err := t.headerSum()
 	if err == nil {
 		t.prev = t.versionID(sum)
@@ -124,7 +127,7 @@ func (t *Tracker) setID() {
 		return
 	}
 	t.uuid = newUUID()
-	err := setAttr(t.file.Fd(), t.uuid)
+	err := setAttr(t.file.Fd(), attrName, t.uuid)
 	t.noAttr = errors.Is(err, errNoAttr)
 	t.stuck = err != nil && !t.noAttr
 	if t.stuck && t.db != nil {

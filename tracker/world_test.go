@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/boule-db/boule/conformance/spooltest"
 	"github.com/boule-db/boule/internal/fsx"
@@ -48,6 +49,7 @@ type world struct {
 	prefix  string
 	inject  func(op fsx.Op, name string) error // nil: nothing fails
 	noAttr  bool
+	window  time.Duration // of bursts; zero puts nothing off
 	targets []spool.Target
 	good    *spool.Root // never fails
 	m       *tracker.Manager
@@ -108,6 +110,9 @@ func (w *world) restart() {
 
 // use makes the options those of the world's manager.
 func (w *world) use(opts *tracker.Options) {
+	if opts.Coalesce = w.window; w.window == 0 {
+		opts.Coalesce = -1
+	}
 	if w.noAttr {
 		opts.WithoutAttr()
 	}
@@ -155,14 +160,23 @@ func (w *world) open(mode tracker.Mode) *conn { return w.openWith(w.m, mode) }
 
 func (w *world) openWith(m *tracker.Manager, mode tracker.Mode) *conn {
 	w.Helper()
-	f, err := os.OpenFile(w.path, os.O_RDWR, 0)
-	check(w.tb, err)
-	c := &conn{File: f, w: w}
+	c := w.bare()
 	c.t = m.Track(w.path, c, mode)
 	return c
 }
 
+// bare opens the file, without a tracker.
+func (w *world) bare() *conn {
+	w.Helper()
+	f, err := os.OpenFile(w.path, os.O_RDWR, 0)
+	check(w.tb, err)
+	return &conn{File: f, w: w}
+}
+
 func (c *conn) close() {
+	if c.t.LastChance() {
+		c.unlock()
+	}
 	c.t.Close()
 	check(c.w.tb, c.Close())
 }

@@ -22,6 +22,7 @@ type dbFile struct {
 	path    string
 	tracked tracked     // nil: the database is not tracked
 	conn    *connection // nil until SQLite says whose file it is
+	visit   *visitor    // nil: the application's
 
 	exclusive    bool // the connection is in locking_mode=EXCLUSIVE
 	committed    bool // the last that happened to the file was a commit
@@ -110,10 +111,13 @@ func (f *dbFile) changing() {
 
 // Lock implements [vfs.File].
 func (f *dbFile) Lock(level vfs.LockLevel) error {
-	if f.tracked == nil || level != vfs.LOCK_EXCLUSIVE || f.LockState() == level {
-		return f.File.Lock(level)
+	if f.visit != nil {
+		return f.lockVisiting(level)
 	}
-	err := f.File.Lock(level)
+	if f.tracked == nil || level != vfs.LOCK_EXCLUSIVE || f.LockState() == level {
+		return f.lockPastVisitors(level)
+	}
+	err := f.lockPastVisitors(level)
 	if err == nil {
 		f.lockedExclusive()
 	}
@@ -129,10 +133,13 @@ func (f *dbFile) lockedExclusive() {
 // that is done under a SHARED lock, so that nobody else waits for it but those
 // who want to write.
 func (f *dbFile) Unlock(level vfs.LockLevel) error {
+	held := f.LockState()
+	if f.visit != nil && held > vfs.LOCK_NONE && level == vfs.LOCK_NONE {
+		defer f.vfs.visits.leave(f.visit.visit)
+	}
 	if f.tracked == nil {
 		return f.File.Unlock(level)
 	}
-	held := f.LockState()
 	if held <= level {
 		return f.File.Unlock(level)
 	}
@@ -185,6 +192,11 @@ func (f *dbFile) Close() error {
 	if f.committed && f.LockState() == vfs.LOCK_EXCLUSIVE && f.needsSnapshot() {
 		f.snapshot(tracker.Exclusive)
 	}
+	if f.LockState() == vfs.LOCK_NONE && f.lastChance() {
+		if err := f.Lock(vfs.LOCK_SHARED); err == nil { // else others will repair it
+			_ = f.Unlock(vfs.LOCK_NONE)
+		}
+	}
 	f.vfs.conns.leave(f)
 	if f.flushOnClose {
 		_ = f.File.Unlock(vfs.LOCK_NONE) // closing does that too, and ignores it too
@@ -195,7 +207,23 @@ func (f *dbFile) Close() error {
 	if f.tracked != nil {
 		f.stopTracking()
 	}
+	if f.visit != nil {
+		_ = f.Unlock(vfs.LOCK_NONE)
+		f.vfs.visits.depart(f.path, f.visit.visit)
+		if f.vfs.visits.park(parkedFile{f.path, f.visit.asked, f.visit.got, f.File}) {
+			f.closed = true
+			return nil
+		}
+	}
 	return f.file.Close()
+}
+
+func (f *dbFile) lastChance() bool {
+	if f.tracked == nil {
+		return false
+	}
+	defer f.survive("close")
+	return f.tracked.LastChance()
 }
 
 func (f *dbFile) stopTracking() {
@@ -246,11 +274,12 @@ func (f *dbFile) isStaged() (err error) {
 // trackedFile is the file as its tracker sees it.
 type trackedFile struct{ f *dbFile }
 
-var _ tracker.File = trackedFile{}
+var _ tracker.Yielder = trackedFile{}
 
 func (t trackedFile) ReadAt(p []byte, off int64) (int, error) { return t.f.ReadAt(p, off) }
 func (t trackedFile) Size() (int64, error)                    { return t.f.Size() }
 func (t trackedFile) Fd() uintptr                             { return t.f.Fd() }
+func (t trackedFile) Yield() bool                             { return t.f.yield() }
 
 // Reserved reports whether another connection holds a RESERVED lock.
 func (t trackedFile) Reserved() (bool, error) {

@@ -6,8 +6,11 @@
 // that tells a tracker what is written through it. Tracked are main databases
 // that have a name, attached ones too, unless they are opened with immutable=1 or
 // nolock=1, which take away the locks that a snapshot needs. The parameter
-// boule_eager=1 has the first unlock evaluate the database even if nothing was
-// written.
+// boule_eager=1 makes the connection one of Boule's own: its first unlock evaluates
+// the database even if nothing was written, writers of the same process wait for it
+// instead of finding the database busy, and its file is not closed but kept for the
+// next such connection, since closing would drop the POSIX locks that another copy
+// of SQLite in the process may have. With boule_yield=1 it gives way to such writers.
 //
 // The order of what happens to a tracked database is:
 //

@@ -55,3 +55,22 @@ func Connections(v vfs.VFS) int {
 	defer c.mu.Unlock()
 	return len(c.m)
 }
+
+// Waiting counts the writers that wait for visitors of a database.
+func Waiting(v vfs.VFS, path string) int {
+	s := &v.(*replicating).visits
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := s.byPath[path]; at != nil {
+		return int(at.waiting.Load())
+	}
+	return 0
+}
+
+// Parked counts the files that are kept open.
+func Parked(v vfs.VFS) int {
+	s := &v.(*replicating).visits
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.parked)
+}

@@ -19,6 +19,7 @@ func (b *broken) WillTruncate(int64, int64)              { b.calls++; panic("Wil
 func (b *broken) NeedsSnapshot() bool                    { b.calls++; panic("NeedsSnapshot") }
 func (b *broken) Snapshot(tracker.Held)                  { b.calls++; panic("Snapshot") }
 func (b *broken) Current() ([]tracker.StagedInfo, error) { b.calls++; panic("Current") }
+func (b *broken) LastChance() bool                       { b.calls++; panic("LastChance") }
 func (b *broken) Close()                                 { b.calls++; panic("Close") }
 
 // picky panics at its nth call only.
@@ -39,6 +40,7 @@ func (p *picky) WillTruncate(int64, int64)              { p.call() }
 func (p *picky) NeedsSnapshot() bool                    { p.call(); return true }
 func (p *picky) Snapshot(tracker.Held)                  { p.call() }
 func (p *picky) Current() ([]tracker.StagedInfo, error) { p.call(); return nil, nil }
+func (p *picky) LastChance() bool                       { p.call(); return true }
 func (p *picky) Close()                                 { p.call() }
 
 func TestPanicOfTrackerChangesNothing(t *testing.T) {

@@ -201,4 +201,5 @@ func (t *recordedTracker) Snapshot(held tracker.Held) {
 }
 
 func (t *recordedTracker) Current() ([]tracker.StagedInfo, error) { return t.current, nil }
+func (t *recordedTracker) LastChance() bool                       { return false }
 func (t *recordedTracker) Close()                                 { t.r.note("tracker: close") }

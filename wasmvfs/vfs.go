@@ -58,6 +58,7 @@ type tracked interface {
 	NeedsSnapshot() bool
 	Snapshot(held tracker.Held)
 	Current() ([]tracker.StagedInfo, error)
+	LastChance() bool
 	Close()
 }
 
@@ -70,6 +71,7 @@ type replicating struct {
 	track  func(path string, f tracker.File, mode tracker.Mode) tracked // nil: nothing is tracked
 	opts   Options
 	conns  conns
+	visits visits
 }
 
 var _ vfs.VFSFilename = (*replicating)(nil)
@@ -149,16 +151,40 @@ func (v *replicating) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.
 
 // openMain opens a database.
 func (v *replicating) openMain(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	mode, tracks := tracker.Normal, false
+	if v.track != nil && flags&vfs.OPEN_MEMORY == 0 && name.String() != "" {
+		mode, tracks = wantsTracking(name)
+	}
+	if tracks && mode == tracker.Eager {
+		return v.openVisitor(name, flags)
+	}
 	inner, out, err := v.openOrRead(name, flags)
 	if err != nil {
 		return nil, out, err
 	}
 	f := &dbFile{file: file{File: inner, vfs: v}, path: name.String()}
-	if v.track != nil && flags&vfs.OPEN_MEMORY == 0 && f.path != "" {
-		if mode, ok := wantsTracking(name); ok {
-			f.startTracking(mode)
+	if tracks {
+		f.startTracking(mode)
+	}
+	return f, out, nil
+}
+
+// openVisitor opens a database for a connection of Boule's own.
+func (v *replicating) openVisitor(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	path := name.String()
+	inner, out := v.visits.unpark(path, flags)
+	if inner == nil {
+		var err error
+		if inner, out, err = v.openOrRead(name, flags); err != nil {
+			return nil, out, err
 		}
 	}
+	f := &dbFile{file: file{File: inner, vfs: v}, path: path}
+	f.visit = &visitor{
+		visit: v.visits.arrive(path), yields: uriBool(name.URIParameters().Get("boule_yield")),
+		asked: flags, got: out,
+	}
+	f.startTracking(tracker.Eager)
 	return f, out, nil
 }
 

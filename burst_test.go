@@ -1,0 +1,47 @@
+package boule_test
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Transactions in a burst reach the store although no snapshot was taken at each: without
+// another commit, and at the latest by Close.
+func TestBurstReachesTheStore(t *testing.T) {
+	for _, end := range []string{"wait", "flush", "close"} {
+		t.Run(end, func(t *testing.T) {
+			s := newSite(t, 2)
+			db := open(t, s.path("app.db"), s.cfg)
+			flush := func() {
+				var ok int
+				if err := db.QueryRow(`PRAGMA boule_flush_replication_data`).Scan(&ok); err != nil || ok != 1 {
+					t.Fatalf("flush says %d, %v", ok, err)
+				}
+			}
+			execSQL(t, db, createAndFill)
+			flush()
+			for i := range 50 {
+				execSQL(t, db, fmt.Sprintf(`UPDATE t SET x = %d`, i))
+			}
+			switch end {
+			case "flush":
+				flush()
+			case "close":
+				closeDB(t, db)
+			}
+			for i := range 2 {
+				there := func() bool {
+					return inReplica(t, s.ref(s.path("app.db")), s.only(i), `SELECT x FROM t LIMIT 1`) == "49"
+				}
+				if end == "wait" {
+					eventually(t, "the replica has the last of the burst", there)
+				} else if !there() {
+					t.Errorf("store %d lacks the end of the burst", i)
+				}
+			}
+			if end != "close" {
+				closeDB(t, db)
+			}
+		})
+	}
+}

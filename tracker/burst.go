@@ -1,0 +1,260 @@
+package tracker
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/boule-db/boule/manifest"
+)
+
+// burstAttr is the extended attribute that holds the record of a burst.
+const burstAttr = "user.boule.burst"
+
+const (
+	burstVersion = 1
+	// maxBurst bounds the chunks that a snapshot put off has to read, and with that how long
+	// the commit takes that ends the burst.
+	maxBurst = 128
+	// maxBurstRecord is more than the longest record: ids of 90 bytes at most, and 128 chunks.
+	maxBurstRecord = 2048
+)
+
+// errBurst reports a record that no version of this package wrote, or a later one did.
+var errBurst = errors.New("tracker: malformed record of a burst")
+
+// A burst is a run of transactions without a snapshot in between, as the last of them left it.
+// The record stays with the database, so that whoever takes the snapshot, in whatever process,
+// knows what it has to read. It holds only as long as the database has the id that it says.
+type burst struct {
+	base  []byte // id before the first transaction
+	id    []byte // id after the last
+	tail  int64  // all chunks from here on changed; noTail if none did
+	dirty []int  // the others that did, in order
+}
+
+const noTail = -1
+
+// encode returns the record; FORMAT.md has the table.
+func (b *burst) encode() []byte {
+	rec := []byte{burstVersion}
+	for _, id := range [][]byte{b.base, b.id} {
+		rec = append(rec, byte(len(id)))
+		rec = append(rec, id...)
+	}
+	rec = binary.AppendUvarint(rec, uint64(b.tail+1))
+	rec = binary.AppendUvarint(rec, uint64(len(b.dirty)))
+	last := -1
+	for _, i := range b.dirty {
+		rec = binary.AppendUvarint(rec, uint64(i-last))
+		last = i
+	}
+	return binary.LittleEndian.AppendUint64(rec, manifest.Sum(rec).Lo)
+}
+
+// parseBurst undoes encode.
+func parseBurst(rec []byte) (*burst, error) {
+	fail := func(what string) (*burst, error) { return nil, fmt.Errorf("%w: %s", errBurst, what) }
+	n := len(rec) - 8
+	if n < 1 || rec[0] != burstVersion {
+		return fail("version")
+	}
+	if binary.LittleEndian.Uint64(rec[n:]) != manifest.Sum(rec[:n]).Lo {
+		return fail("fingerprint")
+	}
+	rec = rec[1:n]
+	b := &burst{}
+	for _, id := range []*[]byte{&b.base, &b.id} {
+		if len(rec) < 1 || len(rec) < 1+int(rec[0]) || rec[0] == 0 {
+			return fail("id")
+		}
+		*id, rec = rec[1:1+rec[0]], rec[1+rec[0]:]
+	}
+	number := func(limit uint64) (uint64, bool) {
+		v, n := binary.Uvarint(rec)
+		if n <= 0 || v > limit {
+			return 0, false
+		}
+		rec = rec[n:]
+		return v, true
+	}
+	tail, ok := number(1 << 62)
+	if !ok {
+		return fail("tail")
+	}
+	b.tail = int64(tail) - 1
+	count, ok := number(uint64(len(rec))) // one byte each at least
+	if !ok {
+		return fail("number of chunks")
+	}
+	last := -1
+	for range count {
+		step, ok := number(maxListed)
+		if !ok || step == 0 || last+int(step) >= maxListed {
+			return fail("chunk")
+		}
+		last += int(step)
+		b.dirty = append(b.dirty, last)
+	}
+	if len(rec) > 0 {
+		return fail("length")
+	}
+	return b, nil
+}
+
+// addTo adds what changed in the burst to a set.
+func (b *burst) addTo(d *dirtySet) {
+	for _, i := range b.dirty {
+		d.add(int64(i))
+	}
+	if b.tail != noTail {
+		d.tail = min(d.tail, b.tail)
+	}
+}
+
+// readBurst returns the record of the database; nil if it has none that can be used.
+func (t *Tracker) readBurst() *burst {
+	if t.noAttr {
+		return nil
+	}
+	rec, err := getAttr(t.file.Fd(), burstAttr, maxBurstRecord)
+	if err != nil || len(rec) == 0 {
+		return nil
+	}
+	b, err := parseBurst(rec)
+	if err != nil {
+		t.log.Debug("record of a burst not used", "err", err)
+		return nil
+	}
+	return b
+}
+
+// resume makes what an unfinished burst changed part of what this evaluation has to stage, if
+// the burst leads right up to what this connection wrote or, if it wrote nothing, to the
+// present state of the database.
+func (t *Tracker) resume(v view) {
+	b := t.readBurst()
+	t.recorded = b != nil
+	if b == nil {
+		return
+	}
+	switch {
+	case t.state == dirty:
+		if !t.full && sameID(b.id, t.prev) {
+			t.base = slices.Clone(b.base)
+			b.addTo(&t.dirty)
+		}
+	case sameID(b.id, v.id):
+		t.dirty.reset()
+		b.addTo(&t.dirty)
+		if !t.dirty.empty() {
+			t.state, t.adopted, t.full = dirty, true, false
+			t.base = slices.Clone(b.base)
+			t.prev = t.base
+		}
+	}
+}
+
+// putOff leaves the snapshot of what was written to a later evaluation, if one was taken only a
+// moment ago and nothing speaks against it: whoever evaluates next, in whatever process, finds
+// the record. It returns false if the snapshot is to be taken now.
+//
+// Under an EXCLUSIVE lock that stays, nobody could evaluate later.
+func (t *Tracker) putOff(held Held, v view, forced bool) bool {
+	now := time.Now()
+	if forced || held != Shared || t.eager || t.adopted || t.noAttr || !t.db.mayPutOff(now) {
+		return false
+	}
+	base := t.base
+	if base == nil {
+		base = t.prev
+	}
+	b := burst{base: base, id: v.id, tail: noTail}
+	n := chunkCount(v.size)
+	from := n
+	if t.dirty.tail < int64(n) {
+		from = int(t.dirty.tail)
+	}
+	if t.dirty.tail != maxTail {
+		b.tail = t.dirty.tail
+	}
+	b.dirty = t.dirty.listed(from)
+	if len(b.dirty)+n-from > maxBurst {
+		return false
+	}
+	if err := setAttr(t.file.Fd(), burstAttr, b.encode()); err != nil {
+		t.log.Debug("burst not recorded", "err", err)
+		return false
+	}
+	t.db.postpone()
+	t.state, t.full, t.renewed = clean, false, false
+	t.forget()
+	return true
+}
+
+// endBurst removes the record, whose changes were staged for all targets.
+func (t *Tracker) endBurst() {
+	if !t.recorded {
+		return
+	}
+	t.recorded = false
+	if err := removeAttr(t.file.Fd(), burstAttr); err != nil {
+		t.log.Debug("record of a burst not removed", "err", err) // the id tells that it is old
+	}
+}
+
+// mayPutOff says whether a snapshot was staged for all targets within the window, and nothing
+// went wrong since.
+func (d *database) mayPutOff(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	window := d.m.opts.Coalesce
+	if window <= 0 || d.closed || d.stagedAt.IsZero() {
+		return false
+	}
+	if since := now.Sub(d.stagedAt); since < 0 || since >= window {
+		return false
+	}
+	for _, ts := range d.targets {
+		if ts.failures > 0 || ts.rescan || ts.restage != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// postpone notes that a snapshot was put off. The next commit takes it when the window has
+// passed; only if none comes soon after that, others have to.
+func (d *database) postpone() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.putOffUntil.IsZero() {
+		d.putOffUntil = d.stagedAt.Add(d.m.opts.Coalesce * 3 / 2)
+		d.m.rouse()
+	}
+}
+
+// last says whether a snapshot is put off that nobody of this process will take if this
+// connection ends.
+func (d *database) last() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.refs == 1 && !d.closed && !d.putOffUntil.IsZero()
+}
+
+// LastChance reports whether the connection is about to leave a snapshot that was put off and
+// that no other connection of the process would take. Then the caller, if it can, takes SHARED,
+// calls [Tracker.Snapshot] and unlocks, before it closes.
+func (t *Tracker) LastChance() (yes bool) {
+	if t.db == nil {
+		return false
+	}
+	t.guard("last chance", func() {
+		if yes = t.state != dirty && t.db.last(); yes {
+			t.eager = true
+		}
+	}, func(error) { yes = false })
+	return yes
+}
