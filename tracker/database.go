@@ -32,11 +32,11 @@ type database struct {
 
 	stagedAt    time.Time // when a snapshot was last staged
 	putOffUntil time.Time // when one that was put off is due; zero if none was
-	wal        bool      // when last evaluated
-	warnedWAL  bool
-	warnedAttr bool
-	scrubs     int // mismatches found
-	closed     bool
+	wal         bool      // when last evaluated
+	warnedWAL   bool
+	warnedAttr  bool
+	scrubs      int // mismatches found
+	closed      bool
 }
 
 // A target is the state of one target of a database.
@@ -124,12 +124,6 @@ func (d *database) closeProducers() {
 	}
 }
 
-// due returns the targets to be evaluated now, and those that have to wait. Of a database that was
-// not written, only those that failed are evaluated, but all of them if all is set.
-// gated says that no target wants an attempt yet.
-// failing says whether there are targets that failed, and when the first of them is due.
-// regate computes the gates anew. d.mu is held.
-// backoff returns the time to wait after so many failures.
 // fail notes a failed attempt.
 func (d *database) fail(ts *target, err error) {
 	d.mu.Lock()
@@ -177,8 +171,6 @@ func (ts *target) set(s State) {
 	}
 }
 
-// takeDue says whether a repair is due, and postpones the next.
-// leave notes that a connection ends without a snapshot of what it wrote.
 // settled notes that the database was evaluated and leaves nothing to do, but for targets that
 // failed.
 func (d *database) settled() {

@@ -6,6 +6,8 @@ import (
 	"time"
 )
 
+// due returns the targets to be evaluated now, and those that have to wait. Of a database that was
+// not written, only those that failed are evaluated, but all of them if all is set.
 func (d *database) due(now time.Time, all, written bool) (due, waiting []*target) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -25,13 +27,16 @@ func (d *database) due(now time.Time, all, written bool) (due, waiting []*target
 
 const noTime = math.MaxInt64
 
+// gated says that no target wants an attempt yet.
 func (d *database) gated(now time.Time) bool { return now.UnixNano() < d.gate.Load() }
 
+// failing says whether there are targets that failed, and when the first of them is due.
 func (d *database) failing() (at int64, some bool) {
 	at = d.failed.Load()
 	return at, at != noTime
 }
 
+// regate computes the gates anew. d.mu is held.
 func (d *database) regate() {
 	gate, failed := int64(noTime), int64(noTime)
 	for _, ts := range d.targets {
@@ -46,6 +51,7 @@ func (d *database) regate() {
 	d.failed.Store(failed)
 }
 
+// backoff returns the time to wait after so many failures.
 func (d *database) backoff(failures int) time.Duration {
 	wait := d.m.opts.MaxBackoff
 	if shift := max(failures-1, 0); shift < 30 && d.m.opts.MinBackoff<<shift < wait {
@@ -54,6 +60,7 @@ func (d *database) backoff(failures int) time.Duration {
 	return wait*3/4 + rand.N(wait/2+1)
 }
 
+// takeDue says whether a repair is due, and postpones the next.
 func (d *database) takeDue(now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -125,6 +132,7 @@ func (d *database) again() {
 	d.m.rouse()
 }
 
+// leave notes that a connection ends without a snapshot of what it wrote.
 func (d *database) leave() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
