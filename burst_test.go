@@ -3,7 +3,34 @@ package boule_test
 import (
 	"fmt"
 	"testing"
+
+	"github.com/boule-db/boule"
 )
+
+// Whoever closes the Replicator before the connection loses nothing of a burst.
+func TestBurstOfAConnectionThatIsLeftOpen(t *testing.T) {
+	s := newSite(t, 1)
+	r, err := boule.New(s.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := r.OpenConn(t.Context(), s.path("app.db"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for i := range 30 {
+		if err := conn.Exec(fmt.Sprintf(`CREATE TABLE IF NOT EXISTS t (x); DELETE FROM t; INSERT INTO t VALUES (%d)`, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := inReplica(t, s.ref(s.path("app.db")), s.cfg, `SELECT x FROM t`); got != "29" {
+		t.Errorf("the replica ends with %s", got)
+	}
+}
 
 // Transactions in a burst reach the store although no snapshot was taken at each: without
 // another commit, and at the latest by Close.

@@ -75,6 +75,21 @@ func (e *engine) release(ctx context.Context) error {
 	return err
 }
 
+// settle takes the snapshots that were put off, as they are for connections that were
+// not closed.
+func (e *engine) settle(ctx context.Context) error {
+	var errs []error
+	for _, path := range e.manager.PutOff() {
+		if ctx.Err() != nil {
+			break // nothing is to be waited for, and the next who opens it takes them
+		}
+		if err := e.evaluate(ctx, path, busyTimeout(ctx)); err != nil {
+			errs = append(errs, fmt.Errorf("%w: snapshot %s: %w", ErrBehind, path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // upTo uploads what is spooled by an engine that leaves a copier to others. What
 // ctx has no time for they upload in the background.
 func (e *engine) upTo(ctx context.Context, c *copier.Copier, added map[spool.Key]struct{}) error {

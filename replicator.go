@@ -52,7 +52,7 @@ func New(cfg *Config) (*Replicator, error) {
 func (r *Replicator) Close(ctx context.Context) error {
 	r.close.Do(func() {
 		r.closed.Store(true)
-		r.closeErr = r.e.release(ctx)
+		r.closeErr = errors.Join(r.e.settle(ctx), r.e.release(ctx))
 	})
 	return r.closeErr
 }

@@ -236,6 +236,24 @@ func (d *database) postpone() {
 	}
 }
 
+// PutOff returns the paths of the databases of which a snapshot is put off. To take it open the
+// database with an Eager tracker and read something.
+func (m *Manager) PutOff() []string {
+	var paths []string
+	for key, d := range m.all() {
+		if d.isPutOff() {
+			paths = append(paths, key.path)
+		}
+	}
+	return paths
+}
+
+func (d *database) isPutOff() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.closed && !d.putOffUntil.IsZero()
+}
+
 // last says whether a snapshot is put off that nobody of this process will take if this
 // connection ends.
 func (d *database) last() bool {
