@@ -38,8 +38,10 @@ type Config struct {
 	// [DefaultSpoolDir] when there are targets.
 	SpoolDir string `json:"replication_spooling_dir,omitempty"`
 
-	// SpoolPermissions is the mode of SpoolDir when it must be created; 0700 is
-	// always added.
+	// SpoolPermissions says what the group may do in SpoolDir when that must be
+	// created: 0770 shares it, and everything below, with the group that it gets,
+	// so that several users can write one database. Its owner may do everything;
+	// others never get any permission.
 	SpoolPermissions uint32 `json:"replication_spooling_dir_permissions,omitempty"`
 
 	// Targets are the stores that databases replicate to, all of them, and
@@ -119,8 +121,8 @@ func (c *Config) Validate() error {
 		}
 		seen[t.ID()] = true
 	}
-	if c.SpoolPermissions > 0o777 {
-		faults = append(faults, fmt.Errorf("replication_spooling_dir_permissions: %d is more than 511 (octal 777); JSON has no octal numbers", c.SpoolPermissions))
+	if c.SpoolPermissions&^0o2777 != 0 {
+		faults = append(faults, fmt.Errorf("replication_spooling_dir_permissions: %d is octal %[1]o, which is no mode of a directory (at most 2777); JSON has no octal numbers", c.SpoolPermissions))
 	}
 	if strings.ContainsFunc(c.Hostname, func(r rune) bool { return r == '/' || unicode.IsControl(r) }) {
 		faults = append(faults, fmt.Errorf("hostname: %q has a slash or a control character in it", c.Hostname))

@@ -1,6 +1,7 @@
 package boule
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -23,9 +24,9 @@ func readSpools(dir string) ([]spoolInfo, error) {
 	if !instance.Supported {
 		return nil, nil
 	}
-	root, err := spool.OpenRoot(dir, 0, nil)
+	root, err := openSpool(dir)
 	if err != nil {
-		return nil, fmt.Errorf("boule: open spool: %w", err)
+		return nil, err
 	}
 	defer root.Close()
 	list, err := root.Spools()
@@ -45,6 +46,28 @@ func readSpools(dir string) ([]spoolInfo, error) {
 		infos = append(infos, s)
 	}
 	return infos, nil
+}
+
+// openSpool opens the root of the spools below dir for reading.
+func openSpool(dir string) (*spool.Root, error) {
+	root, err := spool.OpenRoot(dir, 0, nil)
+	if err != nil {
+		return nil, fmt.Errorf("boule: open spool: %w", err)
+	}
+	return root, nil
+}
+
+// whyNotSpooled says why the database at path can't be replicated by way of dir; nil when it can.
+func whyNotSpooled(dir, path string) error {
+	if !instance.Supported {
+		return ErrUnsupported
+	}
+	root, err := openSpool(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return errors.Join(spool.ValidPath(path), root.Check())
 }
 
 // present picks, of the spools of a path, those of the file that is there now, or

@@ -65,9 +65,9 @@ func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus
 		}
 	}
 	spools, err := readSpools(dir)
-	if err != nil {
+	if err != nil && len(paths) == 0 {
 		return nil, err
-	}
+	} // else each of them is told why it has no spool
 	wanted := map[string]bool{}
 	for _, p := range paths {
 		if err := exists(p); err != nil {
@@ -88,7 +88,7 @@ func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus
 	}
 	var all []DatabaseStatus
 	for path, infos := range byPath {
-		all = append(all, databaseStatus(cfg, path, infos))
+		all = append(all, databaseStatus(cfg, dir, path, infos))
 	}
 	slices.SortFunc(all, func(a, b DatabaseStatus) int { return strings.Compare(a.Path, b.Path) })
 
@@ -105,11 +105,15 @@ func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus
 	return all, g.Wait()
 }
 
-func databaseStatus(cfg *Config, path string, infos []spoolInfo) DatabaseStatus {
+func databaseStatus(cfg *Config, dir, path string, infos []spoolInfo) DatabaseStatus {
 	st := DatabaseStatus{Path: path, Targets: []TargetStatus{}}
 	_, st.Mode, st.Size, st.Changed = readHeader(path)
 	if st.Mode == "wal" {
 		st.Warning = strings.TrimPrefix(ErrWAL.Error(), "boule: ")
+	} else if len(cfg.durable()) > 0 {
+		if err := whyNotSpooled(dir, path); err != nil {
+			st.Warning = "not replicated by this user: " + strings.TrimPrefix(err.Error(), "boule: ")
+		}
 	}
 	name := manifest.Name(cfg.hostname(), path)
 	have := map[string]bool{}

@@ -306,7 +306,10 @@ var damages = []struct {
 		defer a.Close()
 		defer b.Close()
 		events := s.rec.Take()
-		events[len(events)-1].Actor.Name = "other" // of the same process
+		i := len(events) - 1
+		for ; events[i].Op != doctor.OpPassBegin; i-- {
+		}
+		events[i].Actor.Name = "other" // of the same process
 		return s.watch.Step(s.state(), events...)
 	}},
 	{"I26", "the snapshot changes", func(s *scene) []doctor.Violation {

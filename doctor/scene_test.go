@@ -207,5 +207,5 @@ func (s *scene) read(path string) []byte {
 
 func (s *scene) write(path string, data []byte) {
 	s.Helper()
-	check(s, fsx.Publish(s.fsys, s.boot+"/.scratch", path, bytes.Clone(data), true))
+	check(s, fsx.Publish(s.fsys, s.boot+"/.scratch", path, bytes.Clone(data), 0o400, true))
 }

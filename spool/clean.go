@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ func (r *Root) CleanStale(db DB) {
 		return
 	}
 	defer base.Close()
-	if db.validate() == nil {
+	if ValidPath(db.Path) == nil {
 		r.cleanSiblings(base, db)
 	}
 	if r.cleaned.CompareAndSwap(false, true) { // and nobody waits for it
@@ -53,14 +54,24 @@ func (r *Root) remove(base fsx.FS, name, why string) {
 	r.opts.Logger.Debug("stale spool removed", "spool", filepath.Join(r.prefix, name), "reason", why)
 }
 
-// cleanGone ends removals that were interrupted.
+// cleanGone ends removals and additions that were interrupted.
 func (r *Root) cleanGone(base fsx.FS) {
 	names, _ := list(base, ".")
 	for _, name := range names {
-		if strings.HasPrefix(name, goneDir) {
+		if strings.HasPrefix(name, goneDir) || r.abandoned(base, name) {
 			_ = base.RemoveAll(name)
 		}
 	}
+}
+
+// abandoned says whether a directory on its way in will not arrive. If it would have, its maker finds
+// it missing and starts again.
+func (r *Root) abandoned(base fsx.FS, name string) bool {
+	if !strings.HasPrefix(path.Base(name), newDir) {
+		return false
+	}
+	info, err := base.Stat(name)
+	return err == nil && r.opts.since(info.ChangeTime) >= max(r.opts.ScratchAge, time.Minute)
 }
 
 // cleanSiblings removes spools for the path of db whose file is not there any more.
@@ -76,6 +87,9 @@ func (r *Root) cleanSiblings(base fsx.FS, db DB) {
 		return
 	}
 	for _, name := range names {
+		if full := r.name() + "/" + parent + "/" + name; r.abandoned(base, full) {
+			_ = base.RemoveAll(full)
+		}
 		key, ok := parseKey(parent, name)
 		if !ok || key.Dev == now.Dev && key.Ino == now.Ino || key.Dev == db.Dev && key.Ino == db.Ino {
 			continue

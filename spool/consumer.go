@@ -22,7 +22,7 @@ import (
 type Consumer struct {
 	key  Key
 	dir  fsx.FS
-	opts *Options
+	root *Root
 }
 
 // Key returns the key of the spool.
@@ -252,8 +252,8 @@ const (
 // LockMeta takes the lock around manifest uploads. It is advisory: after a while LockMeta goes on
 // without it, for a lock must not stop replication. Only ctx makes it fail.
 func (c *Consumer) LockMeta(ctx context.Context) (unlock func(), err error) {
-	unlock, busy, err := c.lock(ctx, lockFile, lockWait+c.opts.jitter(lockWait))
-	if busy && c.opts.intN(100) == 0 { // its holder may hang
+	unlock, busy, err := c.lock(ctx, lockFile, lockWait+c.root.opts.jitter(lockWait))
+	if busy && c.root.opts.intN(100) == 0 { // its holder may hang
 		_ = c.dir.Remove(lockFile)
 	}
 	if err != nil {
@@ -273,6 +273,7 @@ func (c *Consumer) LockTap() (unlock func()) {
 // that is busy, or can't be had for another reason. The error is that of ctx.
 func (c *Consumer) lock(ctx context.Context, name string, patience time.Duration) (unlock func(), busy bool, err error) {
 	unlock = func() {}
+	c.makeLock(name)
 	for waited, pause := time.Duration(0), lockPoll; ctx.Err() == nil; pause = min(2*pause, lockPollMax) {
 		lock, err := c.dir.TryLock(name)
 		switch {
@@ -283,11 +284,20 @@ func (c *Consumer) lock(ctx context.Context, name string, patience time.Duration
 		case waited >= patience:
 			return unlock, true, nil
 		}
-		sleep := pause + c.opts.jitter(pause)
+		sleep := pause + c.root.opts.jitter(pause)
 		waited += sleep
-		c.opts.Sleep(ctx, sleep)
+		c.root.opts.Sleep(ctx, sleep)
 	}
 	return unlock, false, ctx.Err()
+}
+
+// makeLock makes the file of a lock, so that everybody who shares the spool can open it.
+func (c *Consumer) makeLock(name string) {
+	if _, err := c.dir.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	// If that fails, so will the lock.
+	_, _ = fsx.PublishNew(c.dir, stagedScratch+"/"+c.root.scratchName(), name, nil, c.root.share.Load().lock())
 }
 
 // Close releases the Consumer.

@@ -42,10 +42,10 @@ type DB struct {
 	Dev, Ino uint64
 }
 
-func (db DB) validate() error {
-	if !filepath.IsAbs(db.Path) || filepath.Clean(db.Path) != db.Path || !utf8.ValidString(db.Path) ||
-		strings.ContainsRune(db.Path, 0) {
-		return fmt.Errorf("%w: %q", ErrBadPath, db.Path)
+// ValidPath fails with [ErrBadPath] for what can't be the path of a database with a spool.
+func ValidPath(path string) error {
+	if !filepath.IsAbs(path) || filepath.Clean(path) != path || !utf8.ValidString(path) || strings.ContainsRune(path, 0) {
+		return fmt.Errorf("%w: %q", ErrBadPath, path)
 	}
 	return nil
 }

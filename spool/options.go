@@ -41,6 +41,8 @@ type Options struct {
 	Rand func() uint64
 	// Sleep waits, for a lock. It may return early, and does when ctx is done. Nil means by the clock.
 	Sleep func(ctx context.Context, d time.Duration)
+
+	real bool // FS is the operating system's
 }
 
 func (o *Options) withDefaults() *Options {
@@ -70,7 +72,7 @@ func (o *Options) withDefaults() *Options {
 	default:
 		opts.Lstat = fsx.Lstat
 	}
-	if opts.FS == nil {
+	if opts.real = opts.FS == nil; opts.real {
 		opts.FS = fsx.OS
 	}
 	if opts.Process == "" {

@@ -55,6 +55,9 @@ func (p *Producer) reopen() error {
 		return err
 	}
 	if p.id, err = p.dir.Stat("."); err == nil {
+		err = p.root.share.Load().judge(filepath.Join(p.root.Dir(), p.key.String()), p.id)
+	}
+	if err == nil {
 		err = p.mend()
 	}
 	if err == nil {
@@ -69,7 +72,7 @@ func (p *Producer) reopen() error {
 
 // build makes a complete new spool appear at once, unless somebody else is faster.
 func (p *Producer) build(base fsx.FS, parent, name string) (err error) {
-	if err := base.MkdirAll(parent, p.root.perm); err != nil {
+	if err := p.root.ensureDir(base, parent); err != nil {
 		return err
 	}
 	fresh := parent + "/" + newDir + p.root.unique()
@@ -79,7 +82,7 @@ func (p *Producer) build(base fsx.FS, parent, name string) (err error) {
 			_ = base.Remove(parent) // if it is empty
 		}
 	}()
-	if err := base.Mkdir(fresh, p.root.perm); err != nil {
+	if err := p.root.mkdir(base, fresh); err != nil {
 		return err
 	}
 	sub, err := base.Sub(fresh)
@@ -114,7 +117,7 @@ func (p *Producer) mend() error {
 
 func (p *Producer) fill(dir fsx.FS) error {
 	for _, sub := range []string{stagedChunks, stagedMeta, stagedScratch} {
-		if err := dir.MkdirAll(sub, p.root.perm); err != nil {
+		if err := p.root.ensureDir(dir, sub); err != nil {
 			return err
 		}
 	}
@@ -125,7 +128,7 @@ func (p *Producer) fill(dir fsx.FS) error {
 }
 
 func (p *Producer) publishMetadata(dir fsx.FS, data []byte, clobber bool) error {
-	return fsx.Publish(dir, stagedScratch+"/"+p.root.scratchName(), metadataFile, data, clobber)
+	return p.root.publish(dir, stagedScratch+"/"+p.root.scratchName(), metadataFile, data, clobber)
 }
 
 func (p *Producer) metadata() []byte {
@@ -145,7 +148,7 @@ func (p *Producer) alive() error {
 	if p.dir == nil || p.broken {
 		return ErrVanished
 	}
-	now, err := p.root.opts.Lstat(filepath.Join(p.root.Dir(), p.key.Mangled, p.key.dir()))
+	now, err := p.root.opts.Lstat(filepath.Join(p.root.Dir(), p.key.String()))
 	if err == nil && (now.Dev != p.id.Dev || now.Ino != p.id.Ino) {
 		return ErrVanished
 	}
@@ -220,7 +223,7 @@ func (p *Producer) StageChunk(f manifest.Fingerprint, data []byte) error {
 		return nil
 	}
 	// If another producer was faster, its file is replaced by one with the same content.
-	if err := fsx.Publish(p.dir, stagedScratch+"/"+p.root.scratchName(), name, data, true); err != nil {
+	if err := p.root.publish(p.dir, stagedScratch+"/"+p.root.scratchName(), name, data, true); err != nil {
 		return p.lost("stage chunk", err)
 	}
 	return nil
@@ -236,7 +239,7 @@ func (p *Producer) StageManifest(name string, data []byte) error {
 	if p.dir == nil || p.broken {
 		return p.check("stage manifest")
 	}
-	if err := fsx.Publish(p.dir, stagedScratch+"/"+p.root.scratchName(), stagedMeta+"/"+name, data, true); err != nil {
+	if err := p.root.publish(p.dir, stagedScratch+"/"+p.root.scratchName(), stagedMeta+"/"+name, data, true); err != nil {
 		return p.lost("stage manifest", err)
 	}
 	return nil

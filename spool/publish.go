@@ -57,12 +57,12 @@ func (p *Producer) buildReady(tmp, name string, refs []manifest.Fingerprint) err
 	}
 	sub := tmp + "/" + p.root.unique()
 	for _, dir := range []string{tmp, sub, sub + "/" + chunksDir, sub + "/" + metaDir} {
-		if err := p.dir.Mkdir(dir, p.root.perm); err != nil {
+		if err := p.root.mkdir(p.dir, dir); err != nil {
 			return err
 		}
 	}
 	for _, chunk := range only(staged, refs) {
-		err := p.dir.Link(stagedChunks+"/"+chunk, sub+"/"+chunksDir+"/"+chunk)
+		err := p.link(stagedChunks+"/"+chunk, sub+"/"+chunksDir+"/"+chunk)
 		if errors.Is(err, fs.ErrNotExist) {
 			if _, serr := p.dir.Stat(stagedChunks + "/" + chunk); errors.Is(serr, fs.ErrNotExist) {
 				continue
@@ -73,7 +73,37 @@ func (p *Producer) buildReady(tmp, name string, refs []manifest.Fingerprint) err
 		}
 	}
 	// If tmp was removed meanwhile, this fails: nothing incomplete is ever published.
-	return p.dir.Link(stagedMeta+"/"+name, sub+"/"+metaDir+"/"+name)
+	return p.linkManifest(stagedMeta+"/"+name, sub+"/"+metaDir+"/"+name)
+}
+
+// link gives a file a second name, or copies it where links are not allowed: Linux has it that who
+// links a file of another user must be allowed to write to it (fs.protected_hardlinks).
+func (p *Producer) link(from, to string) error {
+	err := p.dir.Link(from, to)
+	if errors.Is(err, fs.ErrPermission) {
+		return p.copyFile(from, to)
+	}
+	return err
+}
+
+// linkManifest is link that changes the identity of what it links, as a link does.
+func (p *Producer) linkManifest(from, to string) error {
+	err := p.dir.Link(from, to)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if err := p.copyFile(from, from); err != nil {
+		return err
+	}
+	return p.link(from, to)
+}
+
+func (p *Producer) copyFile(from, to string) error {
+	data, err := p.dir.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return p.root.publish(p.dir, stagedScratch+"/"+p.root.scratchName(), to, data, true)
 }
 
 // only returns those of the chunk names whose chunks are in refs, in time proportional to both.

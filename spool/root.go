@@ -35,6 +35,7 @@ type Root struct {
 	opts    *Options
 	boot    instance.ID
 	counter atomic.Uint64
+	share   atomic.Pointer[share] // set when the prefix could be opened
 
 	mu    sync.Mutex // guards the fields below
 	dir   string     // name of the directory of this boot, in prefix
@@ -44,15 +45,18 @@ type Root struct {
 }
 
 // OpenRoot returns the root of the spools in PREFIX/boule-<boot>-v1. It makes nothing and needs
-// nothing to be there: what is missing is made when a spool is, with PREFIX and its missing
-// parents getting the permissions perm|0700, which those of everything below follow. So a prefix
-// that can't be used now may be later. It fails only if the boot can't be told.
+// nothing to be there: what is missing is made when a spool is. So a prefix that can't be used now
+// may be later, see [Root.Check]. It fails only if the boot can't be told.
+//
+// Of perm, what it says of the group counts when PREFIX is made: 0770 shares the spools with the
+// group that PREFIX gets, and may add to it. Everything below follows the group permissions that PREFIX
+// has, whoever made it. Others never get any.
 func OpenRoot(prefix string, perm fs.FileMode, opts *Options) (*Root, error) {
 	abs, err := filepath.Abs(prefix)
 	if err != nil {
 		return nil, fmt.Errorf("spool: open root: %w", err)
 	}
-	r := &Root{prefix: abs, perm: perm&0o777 | 0o700, opts: opts.withDefaults()}
+	r := &Root{prefix: abs, perm: (&share{group: perm & 0o070}).dir(), opts: opts.withDefaults()}
 	if r.boot = r.opts.Boot; r.boot.UUID == "" {
 		if r.boot, err = instance.Boot(); err != nil {
 			return nil, fmt.Errorf("spool: open root: %w", err)
@@ -88,7 +92,7 @@ func (r *Root) probe(base fsx.FS, create bool) error {
 	if !create {
 		return nil
 	}
-	err := base.MkdirAll(r.dir, r.perm)
+	err := r.ensureDir(base, r.dir)
 	r.found = err == nil
 	return err
 }
@@ -116,7 +120,7 @@ func (r *Root) open(create bool) (fsx.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.probe(base, create); err != nil {
+	if err = r.inspect(base, create); err != nil {
 		base.Close()
 		return nil, err
 	}
@@ -138,12 +142,16 @@ func (r *Root) makeDir(dir string) error {
 	}
 	defer parent.Close()
 	name := filepath.Base(dir)
-	err = parent.Mkdir(name, r.perm)
-	switch {
-	case errors.Is(err, fs.ErrExist):
+	perm := r.perm // of which the umask takes some
+	if dir != r.prefix {
+		perm &= 0o750 // enough to reach the prefix
+	}
+	err = parent.Mkdir(name, perm.Perm())
+	if errors.Is(err, fs.ErrExist) {
 		return nil
-	case err == nil && dir == r.prefix:
-		return parent.Chmod(name, r.perm) // whatever the umask
+	}
+	if err == nil {
+		err = parent.Chmod(name, perm)
 	}
 	return err
 }
@@ -151,7 +159,7 @@ func (r *Root) makeDir(dir string) error {
 // Producer opens the spool of db for t, and creates it when missing. After an error a new
 // spool is either whole or not visible.
 func (r *Root) Producer(db DB, t Target) (*Producer, error) {
-	if err := db.validate(); err != nil {
+	if err := ValidPath(db.Path); err != nil {
 		return nil, fmt.Errorf("spool: open producer: %w", err)
 	}
 	if !validTarget(t.ID) {
@@ -164,7 +172,8 @@ func (r *Root) Producer(db DB, t Target) (*Producer, error) {
 	return p, nil
 }
 
-// Consumer opens an existing spool; the error is fs.ErrNotExist when there is none.
+// Consumer opens an existing spool; the error is fs.ErrNotExist when there is none, and [ErrUnsafe] when
+// what it says may come from somebody who has no business there.
 func (r *Root) Consumer(k Key) (*Consumer, error) {
 	base, err := r.open(false)
 	if err != nil {
@@ -175,7 +184,15 @@ func (r *Root) Consumer(k Key) (*Consumer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: open consumer: %w", err)
 	}
-	return &Consumer{key: k, dir: dir, opts: r.opts}, nil
+	info, err := dir.Stat(".")
+	if err == nil {
+		err = r.share.Load().judge(filepath.Join(r.Dir(), k.String()), info)
+	}
+	if err != nil {
+		dir.Close()
+		return nil, fmt.Errorf("spool: open consumer: %w", err)
+	}
+	return &Consumer{key: k, dir: dir, root: r}, nil
 }
 
 // Tap returns the last manifest that the target acknowledged, and when that was noted. The
@@ -225,10 +242,10 @@ func (r *Root) publishTap(file string, data []byte) error {
 	defer base.Close()
 	dir := path.Dir(file)
 	write := func() error {
-		return fsx.Publish(base, dir+"/."+r.scratchName(), file, data, true)
+		return r.publish(base, dir+"/."+r.scratchName(), file, data, true)
 	}
 	if err = write(); errors.Is(err, fs.ErrNotExist) {
-		if err = base.MkdirAll(dir, r.perm); err == nil {
+		if err = r.ensureDir(base, dir); err == nil {
 			err = write()
 		}
 	}

@@ -38,7 +38,7 @@ func TestTree(t *testing.T) {
 		check(t, err)
 		info, err := d.Info()
 		check(t, err)
-		if want := fs.FileMode(0o444); !d.IsDir() && info.Mode().Perm() != want {
+		if want := fs.FileMode(0o400); !d.IsDir() && info.Mode().Perm() != want {
 			t.Errorf("%s has mode %v, want %v", path, info.Mode(), want)
 		}
 		if want := fs.FileMode(0o700); d.IsDir() && info.Mode().Perm() != want {
@@ -46,27 +46,6 @@ func TestTree(t *testing.T) {
 		}
 		return nil
 	}))
-}
-
-func TestPermissionsAreThoseAskedFor(t *testing.T) {
-	prefix := filepath.Join(t.TempDir(), "spool")
-	make := func() {
-		r, err := spool.OpenRoot(prefix, 0o077, nil)
-		check(t, err)
-		check(t, producer(t, r, spool.DB{Path: "/db"}).Close())
-	}
-	make()
-	info, err := os.Stat(prefix)
-	check(t, err)
-	if got, want := info.Mode().Perm(), fs.FileMode(0o777); got != want {
-		t.Errorf("prefix has mode %v, want %v", got, want)
-	}
-	// An existing one keeps its own.
-	check(t, os.Chmod(prefix, 0o710))
-	make()
-	if info, err = os.Stat(prefix); err != nil || info.Mode().Perm() != 0o710 {
-		t.Errorf("prefix has mode %v, want 0710 (%v)", info.Mode(), err)
-	}
 }
 
 func TestRootIgnoresDriftOfBootTime(t *testing.T) {

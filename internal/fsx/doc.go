@@ -4,7 +4,7 @@
 // # Two verbs, never mixed
 //
 // [Publish] makes a file appear in a tree that carries the boot's identity and
-// is ignored after a reboot: whole, read-only, without any sync. [Replace] and
+// is ignored after a reboot: whole, without any sync. [Replace] and
 // [TempFile] make one appear anywhere else: synced, renamed, and the directory
 // synced too. No other code of Boule creates files.
 //

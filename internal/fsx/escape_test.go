@@ -30,6 +30,7 @@ var everyOp = map[string]func(f fsx.FS, name string) error{
 	"RenameDirFrom": func(f fsx.FS, n string) error { return f.RenameDir(n, "renamed") },
 	"RenameDirTo":   func(f fsx.FS, n string) error { return f.RenameDir("owndir", n) },
 	"Chmod":         func(f fsx.FS, n string) error { return f.Chmod(n, 0o777) },
+	"Chgrp":         func(f fsx.FS, n string) error { return f.Chgrp(n, 0) },
 	"TryLock":       func(f fsx.FS, n string) error { _, err := f.TryLock(n); return err },
 	"Sub":           func(f fsx.FS, n string) error { _, err := f.Sub(n); return err },
 	"SyncDir":       func(f fsx.FS, n string) error { return f.SyncDir(n) },
@@ -83,7 +84,7 @@ func TestSymlinksLeadNowhere(t *testing.T) {
 func TestSymlinkAsLastElement(t *testing.T) {
 	follows := []string{
 		"ReadFile", "Open", "Create", "ReadDir", "ReadDirBatch", "Mkdir", "MkdirAll", "LinkTo", "RenameNewTo",
-		"RenameDirFrom", "RenameDirTo", "Chmod", "TryLock", "Sub", "SyncDir",
+		"RenameDirFrom", "RenameDirTo", "Chmod", "Chgrp", "TryLock", "Sub", "SyncDir",
 	}
 	onOS(t, func(t *testing.T, fsys fsx.FS, dir string) {
 		outside := plant(t, dir)

@@ -31,6 +31,7 @@ const (
 	OpRemove    Op = "remove"
 	OpRemoveAll Op = "removeall"
 	OpChmod     Op = "chmod"
+	OpChgrp     Op = "chgrp"
 	OpSyncDir   Op = "syncdir"
 	OpLock      Op = "lock"
 	OpSub       Op = "sub"
@@ -168,6 +169,13 @@ func (f *faulty) Chmod(name string, perm fs.FileMode) error {
 		return err
 	}
 	return f.FS.Chmod(name, perm)
+}
+
+func (f *faulty) Chgrp(name string, gid uint32) error {
+	if err := f.before(OpChgrp, name); err != nil {
+		return err
+	}
+	return f.FS.Chgrp(name, gid)
 }
 
 func (f *faulty) SyncDir(name string) error {

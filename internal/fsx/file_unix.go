@@ -214,7 +214,7 @@ func (o *osFS) Create(name string, perm fs.FileMode) (WFile, error) {
 
 func (o *osFS) TryLock(name string) (io.Closer, error) {
 	var st unix.Stat_t
-	fd, err := o.openRegular(name, unix.O_RDWR|unix.O_CREAT, 0o666, &st)
+	fd, err := o.openRegular(name, unix.O_RDWR|unix.O_CREAT, 0o600, &st)
 	if errors.Is(err, unix.EACCES) { // somebody else's: reading is enough to lock it
 		fd, err = o.openRegular(name, unix.O_RDONLY, 0, &st)
 	}
@@ -240,6 +240,8 @@ func infoOf(base string, st *unix.Stat_t) Info {
 		ChangeTime: time.Unix(st.Ctim.Unix()),
 		Dev:        uint64(st.Dev), // its type differs between systems
 		Ino:        st.Ino,
+		Uid:        st.Uid,
+		Gid:        st.Gid,
 	}
 }
 

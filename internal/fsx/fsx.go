@@ -55,7 +55,10 @@ type FS interface {
 	RemoveAll(name string) error
 	// Chmod sets the permissions of a file or a directory.
 	Chmod(name string, perm fs.FileMode) error
-	// TryLock takes the exclusive lock of a file, which it creates if absent,
+	// Chgrp gives a file or a directory to a group. It fails with errors.ErrUnsupported where
+	// the platform has none.
+	Chgrp(name string, gid uint32) error
+	// TryLock takes the exclusive lock of a file, which it creates for the user alone if absent,
 	// without waiting; Close releases it. It fails with ErrLocked if the lock is
 	// held, by this process or another.
 	TryLock(name string) (io.Closer, error)
@@ -88,7 +91,7 @@ type WFile interface {
 	Sync() error
 }
 
-// Info describes a file. Dev and Ino are zero where the platform has none, and
+// Info describes a file. Dev, Ino, Uid and Gid are zero where the platform has none, and
 // ChangeTime is then the modification time.
 type Info struct {
 	Name       string // last element of the name
@@ -97,6 +100,7 @@ type Info struct {
 	ModTime    time.Time
 	ChangeTime time.Time
 	Dev, Ino   uint64
+	Uid, Gid   uint32
 }
 
 // IsDir says whether i describes a directory.

@@ -16,7 +16,8 @@ import (
 
 // Mem is a directory in memory, for tests: an FS whose power can be cut. It
 // behaves as [OS] does on ext4 to a process that may do anything, to the error
-// numbers. It has no symbolic links. What differs is said here:
+// numbers. It has no symbolic links, and all belongs to user and group 0. What
+// differs is said here:
 //
 //   - ReadDir sorts; ReadDirBatch returns the first names.
 //   - An inode number is used again as soon as it is free, the lowest first, which is
@@ -82,7 +83,7 @@ func NewMem(opts *MemOptions) *Mem {
 		o.Dev = 1
 	}
 	d := &memDisk{opts: o, nextIno: 2}
-	d.root = d.newNode(fs.ModeDir | d.perm(0o777))
+	d.root = d.newNode(fs.ModeDir | d.perm(0o755))
 	d.root.nlink = 1
 	return d.rootHandle()
 }
@@ -313,6 +314,19 @@ func (m *Mem) Chmod(name string, perm fs.FileMode) error {
 	})
 }
 
+// Chgrp implements [FS].
+func (m *Mem) Chgrp(name string, gid uint32) error {
+	return m.with("chgrp", name, false, func(*memDisk) error {
+		if _, err := m.find(name); err != nil {
+			return err
+		}
+		if gid != 0 {
+			return errors.ErrUnsupported
+		}
+		return nil
+	})
+}
+
 // SyncDir implements [FS].
 func (m *Mem) SyncDir(name string) error {
 	return m.with("sync", name, true, func(d *memDisk) error {
@@ -329,7 +343,7 @@ func (m *Mem) SyncDir(name string) error {
 func (m *Mem) TryLock(name string) (io.Closer, error) {
 	var f *MemFile
 	err := m.with("lock", name, false, func(d *memDisk) (err error) {
-		f, err = m.openFile(d, name, os.O_RDWR|os.O_CREATE, 0o666)
+		f, err = m.openFile(d, name, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return err
 		}

@@ -185,6 +185,10 @@ func (o *osFS) Chmod(name string, perm fs.FileMode) error {
 	return o.root.Chmod(name, perm.Perm())
 }
 
+func (o *osFS) Chgrp(name string, gid uint32) error {
+	return &fs.PathError{Op: "chgrp", Path: name, Err: errors.ErrUnsupported}
+}
+
 func (o *osFS) SyncDir(name string) error { return check("sync", name, true) }
 
 func (o *osFS) TryLock(name string) (io.Closer, error) {

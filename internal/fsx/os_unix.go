@@ -317,6 +317,15 @@ func (o *osFS) Chmod(name string, perm fs.FileMode) error {
 	return o.fail("chmod", name, err)
 }
 
+func (o *osFS) Chgrp(name string, gid uint32) error {
+	fd, err := o.open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err == nil {
+		err = again(func() error { return unix.Fchown(fd, -1, int(gid)) })
+		closeFD(fd)
+	}
+	return o.fail("chgrp", name, err)
+}
+
 func (o *osFS) SyncDir(name string) error {
 	fd, err := o.open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err == nil {

@@ -6,22 +6,19 @@ import (
 	"io/fs"
 )
 
-// published is the mode of what Publish makes: complete, so nobody's to change.
-const published fs.FileMode = 0o444
-
-// Publish makes data appear in fsys under name, whole and read-only, by way of a
-// file called scratch on the same filesystem. With clobber it replaces what has
+// Publish makes data appear in fsys under name, whole and with the permissions perm whatever the
+// umask, by way of a file called scratch on the same filesystem. With clobber it replaces what has
 // the name; without, an existing file is left alone and counts as success.
 //
 // Nothing is synced: Publish is for trees that are ignored after a reboot. After
 // an error name is as it was, scratch is gone if it could be removed, and
 // Publish may be called again with a new scratch name.
-func Publish(fsys FS, scratch, name string, data []byte, clobber bool) error {
+func Publish(fsys FS, scratch, name string, data []byte, perm fs.FileMode, clobber bool) error {
 	if !clobber {
-		_, err := PublishNew(fsys, scratch, name, data)
+		_, err := PublishNew(fsys, scratch, name, data, perm)
 		return err
 	}
-	if err := writeScratch(fsys, scratch, data); err != nil {
+	if err := writeScratch(fsys, scratch, data, perm); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	if err := fsys.Rename(scratch, name); err != nil {
@@ -31,8 +28,8 @@ func Publish(fsys FS, scratch, name string, data []byte, clobber bool) error {
 }
 
 // PublishNew is [Publish] without clobber that says whether name existed.
-func PublishNew(fsys FS, scratch, name string, data []byte) (existed bool, err error) {
-	if err := writeScratch(fsys, scratch, data); err != nil {
+func PublishNew(fsys FS, scratch, name string, data []byte, perm fs.FileMode) (existed bool, err error) {
+	if err := writeScratch(fsys, scratch, data, perm); err != nil {
 		return false, fmt.Errorf("publish: %w", err)
 	}
 	err = fsys.Link(scratch, name)
@@ -50,14 +47,14 @@ func PublishNew(fsys FS, scratch, name string, data []byte) (existed bool, err e
 }
 
 // writeScratch makes a file of data, or nothing.
-func writeScratch(fsys FS, scratch string, data []byte) error {
-	f, err := fsys.Create(scratch, published)
+func writeScratch(fsys FS, scratch string, data []byte, perm fs.FileMode) error {
+	f, err := fsys.Create(scratch, perm)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
 	if err == nil {
-		err = f.Chmod(published) // whatever the umask
+		err = f.Chmod(perm)
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr

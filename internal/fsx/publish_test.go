@@ -34,18 +34,18 @@ func TestPublish(t *testing.T) {
 	dir := t.TempDir()
 	fsys := open(t, dir)
 	check(t, fsys.Mkdir("d", 0o777))
-	check(t, fsx.Publish(fsys, "s1", "d/a", []byte("first"), false))
-	check(t, fsx.Publish(fsys, "s2", "d/a", []byte("second"), false))
+	check(t, fsx.Publish(fsys, "s1", "d/a", []byte("first"), 0o444, false))
+	check(t, fsx.Publish(fsys, "s2", "d/a", []byte("second"), 0o444, false))
 	wantTree(t, dir, map[string]string{"d/": "", "d/a": "first"})
-	existed, err := fsx.PublishNew(fsys, "s3", "d/a", []byte("third"))
+	existed, err := fsx.PublishNew(fsys, "s3", "d/a", []byte("third"), 0o444)
 	if !existed || err != nil {
 		t.Errorf("PublishNew(existing): got %v, %v", existed, err)
 	}
-	existed, err = fsx.PublishNew(fsys, "s3", "d/b", []byte("b"))
+	existed, err = fsx.PublishNew(fsys, "s3", "d/b", []byte("b"), 0o444)
 	if existed || err != nil {
 		t.Errorf("PublishNew: got %v, %v", existed, err)
 	}
-	check(t, fsx.Publish(fsys, "s4", "d/a", []byte("fourth"), true))
+	check(t, fsx.Publish(fsys, "s4", "d/a", []byte("fourth"), 0o444, true))
 	wantTree(t, dir, map[string]string{"d/": "", "d/a": "fourth", "d/b": "b"})
 	for _, name := range []string{"d/a", "d/b"} {
 		info, err := fsys.Stat(name)
@@ -62,7 +62,7 @@ func TestPublishFailing(t *testing.T) {
 			dir := t.TempDir()
 			put(t, dir+"/old", "old")
 			var calls []string
-			err := fsx.Publish(failing(open(t, dir), n, &calls), "scratch", "new", []byte("new"), clobber)
+			err := fsx.Publish(failing(open(t, dir), n, &calls), "scratch", "new", []byte("new"), 0o444, clobber)
 			if n >= len(calls) {
 				check(t, err)
 				if n < 4 {
@@ -317,6 +317,6 @@ func BenchmarkPublish(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i++
-		check(b, fsx.Publish(fsys, fmt.Sprintf("staging/scratch/%d.tmp", i), fmt.Sprintf("staging/chunks/%d", i), data, false))
+		check(b, fsx.Publish(fsys, fmt.Sprintf("staging/scratch/%d.tmp", i), fmt.Sprintf("staging/chunks/%d", i), data, 0o444, false))
 	}
 }

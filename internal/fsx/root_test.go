@@ -35,9 +35,10 @@ var opsOnDeleted = map[string]func(fsx.FS) error{
 	"RenameDir": func(f fsx.FS) error { return f.RenameDir("a", "b") },
 	"Remove":    func(f fsx.FS) error { return f.Remove("a") },
 	"Chmod":     func(f fsx.FS) error { return f.Chmod("a", 0o755) },
+	"Chgrp":     func(f fsx.FS) error { return f.Chgrp("a", 0) },
 	"TryLock":   func(f fsx.FS) error { _, err := f.TryLock("a"); return err },
 	"Sub":       func(f fsx.FS) error { _, err := f.Sub("a"); return err },
-	"Publish":   func(f fsx.FS) error { return fsx.Publish(f, "a", "b", nil, false) },
+	"Publish":   func(f fsx.FS) error { return fsx.Publish(f, "a", "b", nil, 0o444, false) },
 }
 
 func TestDeletedRoot(t *testing.T) {

@@ -213,7 +213,7 @@ func TestPublishAndCrash(t *testing.T) {
 						ops = append(ops, op)
 						return nil
 					})
-					err := fsx.Publish(noting, "scratch", "f", []byte(newContent), clobber)
+					err := fsx.Publish(noting, "scratch", "f", []byte(newContent), 0o444, clobber)
 					for _, op := range ops {
 						if op == fsx.OpSync || op == fsx.OpSyncDir {
 							t.Errorf("Publish calls %s", op)
@@ -238,7 +238,7 @@ func TestPublishAndCrash(t *testing.T) {
 						t.Errorf("got %.20q", got)
 					}
 					// Whoever comes next may do it again.
-					check(t, fsx.Publish(left, "scratch2", "f", []byte(newContent), true))
+					check(t, fsx.Publish(left, "scratch2", "f", []byte(newContent), 0o444, true))
 					b, err := left.ReadFile("f")
 					check(t, err)
 					if string(b) != newContent {
