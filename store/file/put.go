@@ -21,12 +21,27 @@ const placeTries = 100
 
 // Put implements store.Store.
 func (s *Store) Put(ctx context.Context, key string, body []byte, cond store.Condition) (store.Info, error) {
-	info, err := s.put(ctx, key, body, cond)
-	if err != nil {
-		return store.Info{}, s.fail("put", key, err)
+	for wait := time.Millisecond; ; wait *= 4 {
+		info, err := s.put(ctx, key, body, cond)
+		if err == nil {
+			return info, nil
+		}
+		// Another user may have made something right now, and not given it its permissions yet.
+		if wait > maxSettle || !errors.Is(err, fs.ErrPermission) || errors.Is(err, store.ErrUnknownOutcome) {
+			return store.Info{}, s.fail("put", key, err)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return store.Info{}, s.fail("put", key, err)
+		}
 	}
-	return info, nil
 }
+
+// maxSettle bounds the pauses of a Put that has no permission.
+const maxSettle = 64 * time.Millisecond
 
 func (s *Store) put(ctx context.Context, key string, body []byte, cond store.Condition) (store.Info, error) {
 	if err := errors.Join(check(ctx, key), cond.Validate()); err != nil {
@@ -159,7 +174,8 @@ func foldsCase(root *os.Root) (bool, error) {
 	return err == nil, err
 }
 
-// perms are the permissions of what is created, taken over from the directory.
+// perms are the permissions of what is created, taken over from the directory. So
+// is its group, if the directory has the set-group-id bit, which is taken over, too.
 type perms struct{ dir, file fs.FileMode }
 
 func permissions(root *os.Root) (perms, error) {
@@ -167,13 +183,13 @@ func permissions(root *os.Root) (perms, error) {
 	if err != nil {
 		return perms{}, err
 	}
-	dir := info.Mode().Perm() | 0o700
+	dir := info.Mode()&(fs.ModePerm|fs.ModeSetgid) | 0o700
 	return perms{dir, dir & 0o666}, nil
 }
 
 // makeDir creates a directory, whatever the umask; an existing one is fine.
 func makeDir(root *os.Root, name string, perm perms) error {
-	err := root.Mkdir(name, perm.dir)
+	err := root.Mkdir(name, perm.dir.Perm())
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
@@ -181,7 +197,7 @@ func makeDir(root *os.Root, name string, perm perms) error {
 		return err
 	}
 	info, err := root.Lstat(name)
-	if err == nil && info.Mode().Perm() != perm.dir {
+	if err == nil && info.Mode()&(fs.ModePerm|fs.ModeSetgid) != perm.dir {
 		err = root.Chmod(name, perm.dir)
 	}
 	return err
