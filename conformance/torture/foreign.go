@@ -63,6 +63,7 @@ func explainedText(s string) string {
 		{"locking protocol", "protocol"},
 		{"attempt to write a readonly database", "moved"},
 		{"database schema has changed", "schema"},
+		{"(1802)", "moved"}, // IOERR_FSTAT: a journal is there, and the database that it is beside was renamed
 	} {
 		if strings.Contains(s, known.text) {
 			return known.name
