@@ -86,19 +86,55 @@ func (p *pass) verify(ctx context.Context, m candidate) error {
 		p.e.doubts[m.name] = true
 		p.c.forget(p.e.remote)
 	}
+	return p.lookFor(ctx, m, nil)
+}
+
+// prove looks whether the chunks of the manifest are in the store of which neither the last
+// manifest there nor what this process uploaded says so. A chunk that has gone from the spool was uploaded
+// by another copier, or deleted with the spool: somebody who removes a spool file by file may have
+// come to the chunks and not to the manifest yet.
+func (p *pass) prove(ctx context.Context, m candidate) error {
+	tap, err := p.readTap(m.name)
+	if err != nil {
+		return err
+	}
+	known := map[manifest.Fingerprint]struct{}{}
+	if tap.data != nil {
+		last, err := manifest.Decode(tap.data)
+		if err != nil {
+			return fmt.Errorf("read tap: %w", err)
+		}
+		for _, sum := range last.Chunks {
+			known[sum] = struct{}{}
+		}
+	}
+	return p.lookFor(ctx, m, known)
+}
+
+// lookFor asks the store for the chunks of the manifest but those that are known to be there.
+func (p *pass) lookFor(ctx context.Context, m candidate, known map[manifest.Fingerprint]struct{}) error {
 	generation := p.e.remote.generation.Load()
+	var unknown []manifest.Fingerprint
+	for i, sum := range m.m.Chunks {
+		if i == 0 || sum == manifest.ZeroChunk || p.c.recent.has(generation, sum) {
+			continue
+		}
+		if _, ok := known[sum]; !ok {
+			unknown = append(unknown, sum)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
 	cl, err := p.stores(ctx)
 	if err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(p.c.opts.ChunkUploads)
-	for i, sum := range m.m.Chunks {
+	for _, sum := range unknown {
 		if gctx.Err() != nil {
 			break
-		}
-		if i == 0 || sum == manifest.ZeroChunk || p.c.recent.has(generation, sum) {
-			continue
 		}
 		if p.givesWay() {
 			err = errYield

@@ -90,10 +90,18 @@ func (p *pass) publish(ctx context.Context, m candidate, still func() (bool, err
 	if err != nil {
 		return err
 	}
-	if doubt { // before taking the lock, because it may take long; again below, for nothing then
-		if err := p.verify(ctx, m); err != nil {
-			return err
-		}
+	// Before taking the lock, because it may take long. In doubt again below, for nothing then.
+	if doubt {
+		err = p.verify(ctx, m)
+	} else {
+		err = p.prove(ctx, m)
+	}
+	var missing *missingError
+	if !doubt && errors.As(err, &missing) {
+		return p.lost(m.name, missing)
+	}
+	if err != nil {
+		return err
 	}
 	unlock, err := p.cons.LockMeta(ctx)
 	if err != nil {
