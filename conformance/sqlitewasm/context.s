@@ -1,0 +1,1 @@
+// This file lets the tests declare a function without a body.
