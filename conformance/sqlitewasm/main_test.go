@@ -169,7 +169,7 @@ func newHarness(t *testing.T, replicated bool) *harness {
 		h.root, err = spool.OpenRoot(filepath.Join(t.TempDir(), "spool"), 0, nil)
 		check(t, err)
 		m = tracker.New(&tracker.Options{
-			Root: h.root, Hostname: hostname, Notify: h.taken,
+			Root: h.root, Hostname: hostname, Notify: h.taken, Coalesce: -1,
 			Targets: []spool.Target{{ID: target, Spec: json.RawMessage(`{}`)}},
 		})
 		t.Cleanup(func() { check(t, m.Close()) })
