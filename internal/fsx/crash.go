@@ -76,7 +76,7 @@ func (m *Mem) Crash(rng *rand.Rand) *Mem {
 
 // CrashKeeping returns the root of what the power loss leaves in which every
 // change has the fate that is told, called in the order of the changes. A change
-// of names that must have happened before one that is kept is kept, too.
+// of names that must have happened before what is kept is kept, too.
 func (m *Mem) CrashKeeping(fate func(Change) Fate) *Mem {
 	m.disk.mu.Lock()
 	defer m.disk.mu.Unlock()
@@ -85,8 +85,12 @@ func (m *Mem) CrashKeeping(fate func(Change) Fate) *Mem {
 	pending := d.unsynced()
 	keep := map[*change]bool{}
 	alter := map[*memNode][]func(){}
+	truncated := 0 // the last truncation that is kept
 	for _, p := range pending {
 		f := fate(p.public())
+		if f != Lost && p.op == OpTruncate {
+			truncated = p.seq
+		}
 		switch {
 		case f == Lost:
 		case p.node == nil:
@@ -95,7 +99,7 @@ func (m *Mem) CrashKeeping(fate func(Change) Fate) *Mem {
 			alter[p.node] = append(alter[p.node], func() { p.node.apply(p.change, f) })
 		}
 	}
-	d.settleNames(func(c *change) bool { return keep[c] })
+	d.settleNames(func(c *change) bool { return keep[c] || c.seq < truncated })
 	d.reboot()
 	for n := range d.reachable() {
 		if len(n.pending) > 0 {

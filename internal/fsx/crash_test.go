@@ -97,6 +97,14 @@ func TestPowerLoss(t *testing.T) {
 			f, _ := m.OpenFile("f", os.O_RDWR, 0)
 			f.Truncate(1)
 		}, []string{"f=a", "f=abc"}},
+		{"truncation after a removal", func(t *testing.T, m *fsx.Mem) {
+			write(t, m, "f", "abc")
+			write(t, m, "g", "")
+			m.SyncAll()
+			check(t, m.Remove("g"))
+			f, _ := m.OpenFile("f", os.O_RDWR, 0)
+			f.Truncate(1)
+		}, []string{"f=a", "f=abc", "f=abc g="}},
 		{"removal", func(t *testing.T, m *fsx.Mem) {
 			write(t, m, "f", "x")
 			m.SyncAll()

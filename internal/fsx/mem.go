@@ -45,6 +45,9 @@ import (
 //     is kept only with all earlier ones of the same name, a rename also with the
 //     creation of the directory that it leads to, and the removal of a directory also with
 //     that of what was in it.
+//   - A Truncate is kept only with all earlier changes of names, since both are metadata, which
+//     file systems journal in order. (SQLite relies on it where it does not sync the removal of
+//     a journal and truncates the database after it: journal_mode=DELETE, synchronous=FULL.)
 //   - Sync makes a file's content durable, but not its name. SyncDir makes names durable, but
 //     not the content of the files that have them, nor the name of the directory
 //     itself.
