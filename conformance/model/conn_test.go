@@ -102,6 +102,11 @@ func (c *conn) close() error {
 	if c.t == nil {
 		return nil
 	}
+	if c.t.LastChance() {
+		if err := c.read(); err != nil && !errors.Is(err, errBusy) {
+			return err
+		}
+	}
 	err := c.tracking("close", func() { c.t.Close() })
 	c.release()
 	return err

@@ -29,7 +29,7 @@
 //
 //	go test ./conformance/model -run TestPlan -v -plan 'seed 1, 2 processes with 1 connections, ...'
 //
-// Longer runs are had by -rapid.checks (runs of each mix of actions, 100) and -rapid.steps (average
+// Longer runs are had by -rapid.checks (runs of each mix of actions, 60) and -rapid.steps (average
 // number of steps or patterns of steps in a plan, 12). With -effects nobody is judged by how he does
 // something, but by the consequences only.
 //

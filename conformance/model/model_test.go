@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	given := map[string]bool{}
 	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	for name, value := range map[string]string{"rapid.checks": "100", "rapid.steps": "12"} {
+	for name, value := range map[string]string{"rapid.checks": "60", "rapid.steps": "12"} {
 		if !given[name] && os.Getenv(strings.ToUpper(strings.ReplaceAll(name, ".", "_"))) == "" {
 			if err := flag.Set(name, value); err != nil {
 				panic(err)

@@ -19,6 +19,7 @@ type plan struct {
 	targets    int
 	tick       time.Duration // of the clock of the disk, as processes see it; zero is fine
 	background bool          // copiers start passes by themselves, as programs let them
+	coalesce   bool          // snapshots in a burst of transactions are put off
 	spaced     bool          // uploads of manifests keep their distance in time
 	steps      []step
 }
@@ -73,12 +74,12 @@ const (
 
 func (s step) String() string { return fmt.Sprintf("%s(%d,%d,%d)", s.verb, s.a, s.b, s.c) }
 
-const planFormat = "seed %v, %v processes with %v connections, %v targets, clock of %v ms, background %v, spaced %v"
+const planFormat = "seed %v, %v processes with %v connections, %v targets, clock of %v ms, background %v, coalesce %v, spaced %v"
 
 // String writes the plan as it can be found in the output of a failure.
 func (p *plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, planFormat+":", p.seed, p.procs, p.conns, p.targets, p.tick.Milliseconds(), p.background, p.spaced)
+	fmt.Fprintf(&b, planFormat+":", p.seed, p.procs, p.conns, p.targets, p.tick.Milliseconds(), p.background, p.coalesce, p.spaced)
 	for _, s := range p.steps {
 		fmt.Fprintf(&b, " %v", s)
 	}
@@ -126,6 +127,7 @@ func (m *mix) draw(t *rapid.T) *plan {
 		targets:    rapid.IntRange(1, m.targets).Draw(t, "targets"),
 		tick:       rapid.SampledFrom([]time.Duration{0, 4 * time.Millisecond}).Draw(t, "clock"),
 		background: rapid.Bool().Draw(t, "background"),
+		coalesce:   m.weights[fault] > 0 && rapid.SampledFrom([]bool{false, false, true}).Draw(t, "coalesce"),
 		spaced:     m.weights[reboot] > 0 && rapid.Bool().Draw(t, "spaced"),
 	}
 	verbs := rapid.SampledFrom(m.verbs())

@@ -141,13 +141,8 @@ func (w *world) take(s step) {
 	}
 }
 
-// elapse lets time pass until something happens.
-func (w *world) elapse(d time.Duration) bool {
-	if w.gate.elapse(d) {
-		return true
-	}
-	return false
-}
+// elapse lets time pass until something happens. It reports whether something did.
+func (w *world) elapse(d time.Duration) bool { return w.gate.elapse(d) }
 
 // txn makes a transaction of a number. What it writes is mostly new, but contents come back, too.
 func (w *world) txn(n int) txn {

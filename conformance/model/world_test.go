@@ -71,7 +71,7 @@ type world struct {
 // counts are what a run, or all of them, consisted of.
 type counts struct {
 	runs, steps, checks, puts, manifests, kills, boots, faults, late int
-	verbs, tasks, busy                                               map[string]int
+	verbs, tasks                                                     map[string]int
 }
 
 func (c *counts) add(o counts) {
@@ -200,9 +200,13 @@ func newProcess(w *world, n, life int) *process {
 		p.roots[actor.Name] = root
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	coalesce := time.Duration(-1)
+	if w.plan.coalesce {
+		coalesce = 0
+	}
 	p.m = tracker.New(&tracker.Options{
 		Root: p.roots[""], Hostname: hostname, Targets: w.targets, Logger: log,
-		MinBackoff: 1, MaxBackoff: 1, Notify: p.notify,
+		MinBackoff: 1, MaxBackoff: 1, Notify: p.notify, Coalesce: coalesce,
 	})
 	spacing := time.Duration(-1)
 	if w.plan.spaced {
