@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -39,21 +40,25 @@ type order struct {
 	Writes int
 	Mount  string // options of a tmpfs to mount at the spool's parent first
 	Look   []string
+	Deny   bool // the network, by a filter of system calls that fails them
 }
 
 type report struct {
-	Err     string // what should have worked did not
-	Flush   string // error of the flush
-	Pragma  string // PRAGMA boule_replication_status
-	Warning string // of boule.Status
-	Logged  string // warnings and errors
-	Slowest time.Duration
-	Calls   []string // what a spy could do
+	Err     string        // what should have worked did not
+	Flush   string        // error of the flush
+	Pragma  string        // PRAGMA boule_replication_status
+	Warning string        // of boule.Status
+	Logged  string        // warnings and errors
+	Slowest time.Duration // of all that the application does
+	Staged  int           // spools with a manifest
+	Calls   []string      // what a spy could do
 }
 
 var doing = map[string]func(context.Context, *order, *report) error{
-	"write": write,
-	"spy":   spy,
+	"write":  write,
+	"commit": commit,
+	"socket": socket,
+	"spy":    spy,
 }
 
 func (o *order) config(log io.Writer) *boule.Config {
@@ -90,6 +95,11 @@ func write(ctx context.Context, o *order, r *report) error {
 			return err
 		}
 	}
+	if o.Deny {
+		if err := filterSockets(denySockets); err != nil {
+			return err
+		}
+	}
 	var log bytes.Buffer
 	db := string(o.DB)
 	cfg := o.config(&log)
@@ -97,17 +107,23 @@ func write(ctx context.Context, o *order, r *report) error {
 	if err != nil {
 		return err
 	}
-	conn, err := rep.OpenConn(ctx, db, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE)
-	if err != nil {
-		return fmt.Errorf("open: %w", err)
-	}
-	conn.BusyTimeout(time.Minute)
-	exec := func(sql string) error {
+	timed := func(f func() error) error {
 		start := time.Now()
-		err := conn.Exec(sql)
+		err := f()
 		r.Slowest = max(r.Slowest, time.Since(start))
 		return err
 	}
+	var conn *sqlite3.Conn
+	if err := timed(func() (err error) {
+		conn, err = rep.OpenConn(ctx, db, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE)
+		return err
+	}); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	if err := conn.BusyTimeout(time.Minute); err != nil {
+		return err
+	}
+	exec := func(sql string) error { return timed(func() error { return conn.Exec(sql) }) }
 	if err := exec(`CREATE TABLE IF NOT EXISTS t(uid, n, body)`); err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
@@ -141,15 +157,34 @@ func write(ctx context.Context, o *order, r *report) error {
 		}
 		r.Warning = all[0].Warning
 	}
-	if err := conn.Close(); err != nil {
+	if err := timed(conn.Close); err != nil {
 		return fmt.Errorf("close: %w", err)
 	}
-	closeErr := rep.Close(ctx)
-	if o.Target.File == nil && !errors.Is(closeErr, boule.ErrBehind) {
-		return fmt.Errorf("close without a store: %w", closeErr)
+	patience, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	if err := timed(func() error { return rep.Close(patience) }); o.Target.File == nil && !errors.Is(err, boule.ErrBehind) {
+		return fmt.Errorf("close without a store: %w", err)
 	}
 	r.Logged = log.String()
-	return nil
+	return r.count(o)
+}
+
+// count counts the spools in which something is staged.
+func (r *report) count(o *order) error {
+	root, err := spool.OpenRoot(o.Spool, 0, nil)
+	if err != nil {
+		return err
+	}
+	infos, err := root.Spools()
+	for _, info := range infos {
+		if info.Staged.Manifests > 0 {
+			r.Staged++
+		}
+	}
+	if o.Target != nil && o.Target.File != nil {
+		return nil // it need not be usable
+	}
+	return err
 }
 
 // mount gives the child a small filesystem of its own for the spool.
