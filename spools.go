@@ -70,6 +70,21 @@ func whyNotSpooled(dir, path string) error {
 	return errors.Join(spool.ValidPath(path), root.Check())
 }
 
+// unflushed lists what earlier boots had not uploaded and this one has not staged yet. What can't be
+// found out is left out: the status of what is spooled tells why.
+func unflushed(dir string) []spool.Unflushed {
+	if !instance.Supported {
+		return nil
+	}
+	root, err := openSpool(dir)
+	if err != nil {
+		return nil
+	}
+	defer root.Close()
+	all, _ := root.Unflushed()
+	return all
+}
+
 // present picks, of the spools of a path, those of the file that is there now, or
 // all if there is none. The others are of files that it replaced.
 func present(path string, infos []spoolInfo) []spoolInfo {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -86,6 +87,12 @@ func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus
 			byPath[p] = []spoolInfo{}
 		}
 	}
+	lost := unflushed(dir)
+	for _, u := range lost {
+		if len(paths) == 0 && byPath[u.Path] == nil {
+			byPath[u.Path] = []spoolInfo{}
+		}
+	}
 	var all []DatabaseStatus
 	for path, infos := range byPath {
 		all = append(all, databaseStatus(cfg, dir, path, infos))
@@ -102,7 +109,27 @@ func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus
 			})
 		}
 	}
-	return all, g.Wait()
+	err = g.Wait()
+	for i := range all {
+		all[i].warnUnflushed(lost)
+	}
+	return all, err
+}
+
+// warnUnflushed says that changes of before a restart of the machine are not in a store, if it is so.
+func (st *DatabaseStatus) warnUnflushed(lost []spool.Unflushed) {
+	for _, u := range lost {
+		for _, t := range st.Targets {
+			if u.Path != st.Path || u.Target.ID != t.target.ID() || t.InSync {
+				continue
+			}
+			w := "changes from before the machine was restarted had not been uploaded to " + t.Target + ": open the database, or sync it"
+			if st.Warning != "" {
+				w = st.Warning + "; " + w
+			}
+			st.Warning = w
+		}
+	}
 }
 
 func databaseStatus(cfg *Config, dir, path string, infos []spoolInfo) DatabaseStatus {

@@ -1,14 +1,21 @@
 package boule_test
 
 import (
+	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/internal/fsx"
+	"github.com/boule-db/boule/internal/instance"
+	"github.com/boule-db/boule/spool"
 )
 
 func status(t *testing.T, cfg *boule.Config, paths ...string) boule.DatabaseStatus {
@@ -52,6 +59,71 @@ func TestStatus(t *testing.T) {
 	}
 	if _, err := boule.Status(t.Context(), p.cfg, p.path("absent.db")); err == nil {
 		t.Error("absent: no error")
+	}
+}
+
+// What was not uploaded before a restart of the machine is told, before the rest of it is cleaned away and
+// after, until the database is replicated again.
+func TestStatusTellsWhatWasUnflushedBeforeARestart(t *testing.T) {
+	s := newSite(t, 1)
+	path := s.path("app.db")
+	boot, err := instance.Boot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	boot.Time -= 1000
+	boot.UUID = strings.Repeat("0", 8) + boot.UUID[8:]
+	db := open(t, path, &boule.Config{CacheDir: s.cfg.CacheDir})
+	execSQL(t, db, `CREATE TABLE t(x)`)
+	closeDB(t, db)
+	info, err := fsx.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier, err := spool.OpenRoot(s.cfg.SpoolDir, 0, &spool.Options{Boot: boot})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := json.Marshal(s.cfg.Targets[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := earlier.Producer(spool.DB{Path: path, Dev: info.Dev, Ino: info.Ino}, spool.Target{ID: s.cfg.Targets[0].ID(), Spec: spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(p.StageManifest("m", []byte("not uploaded")), p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	past := time.Unix(boot.Time+500, 0)
+	err = filepath.WalkDir(earlier.Dir(), func(name string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chtimes(name, past, past))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	const told = "before the machine was restarted"
+	if st := status(t, s.cfg); st.Path != path || !strings.Contains(st.Warning, told) {
+		t.Errorf("before cleaning: %+v", st)
+	}
+	now, err := spool.OpenRoot(s.cfg.SpoolDir, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now.CleanStale(spool.DB{})
+	if _, err := os.Lstat(earlier.Dir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the earlier boot is still there: %v", err)
+	}
+	if st := status(t, s.cfg, path); !strings.Contains(st.Warning, told) {
+		t.Errorf("after cleaning: %+v", st)
+	}
+	r := newReplicator(t, s.cfg)
+	if err := r.Flush(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	if st := status(t, s.cfg, path); st.Warning != "" || !st.Targets[0].InSync {
+		t.Errorf("after a flush: %+v", st)
 	}
 }
 

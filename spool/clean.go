@@ -202,35 +202,18 @@ func (r *Root) cleanTaps(base fsx.FS) {
 	}
 }
 
-// cleanBoots removes the directories of earlier boots. No process of this boot needs them.
+// cleanBoots removes the directories of earlier boots, and notes whose data was not uploaded: what
+// is left of a spool that nobody synced must not be, but it must not be forgotten either.
 func (r *Root) cleanBoots(base fsx.FS) {
-	names, _ := list(base, ".")
-	for _, name := range names {
-		id, ok := parseBootName(name)
-		if !ok || id.UUID == r.boot.UUID {
-			continue
-		}
-		// On a filesystem that machines share it may be the current boot of another.
-		if at := lastChange(base, name); at.After(time.Unix(r.boot.Time+bootDrift, 0)) {
-			r.opts.Logger.Info("spool of another boot kept, for it changed during this one",
-				"spool", filepath.Join(r.prefix, name), "changed", at)
-			continue
-		}
-		var databases, files int
-		var bytes int64
-		infos, _ := spoolsIn(base, name)
-		for _, info := range infos {
-			if info.Pending() {
-				databases++
-				files += info.Staged.Chunks + info.Ready.Chunks + info.Consuming.Chunks
-				bytes += info.Staged.Bytes + info.Ready.Bytes + info.Consuming.Bytes
+	for _, boot := range r.earlierBoots(base) {
+		for _, u := range r.unflushedIn(base, boot.name, boot.id) {
+			r.opts.Logger.Warn("database had not been uploaded when the machine went down; the next snapshot, a full one, makes up for it",
+				"db", u.Path, "target", u.Target.ID, "boot", boot.name, "chunks", u.Chunks, "bytes", u.Bytes)
+			if err := r.note(base, u); err != nil {
+				r.opts.Logger.Warn("unflushed database not noted", "db", u.Path, "err", err)
 			}
 		}
-		if databases > 0 {
-			r.opts.Logger.Warn("spool of an earlier boot had not been uploaded; a full snapshot replaces it",
-				"spool", filepath.Join(r.prefix, name), "spools", databases, "chunks", files, "bytes", bytes)
-		}
-		r.remove(base, name, "it is of an earlier boot")
+		r.remove(base, boot.name, "it is of an earlier boot")
 	}
 }
 

@@ -1,9 +1,6 @@
 package spool_test
 
 import (
-	"bytes"
-	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,56 +130,5 @@ func TestCleanTaps(t *testing.T) {
 	r.CleanStale(spool.DB{})
 	if _, _, err := r.Tap(target.ID, fresh); err != nil {
 		t.Errorf("the tap of a database that just went away: %v", err)
-	}
-}
-
-func TestCleanBoots(t *testing.T) {
-	prefix := t.TempDir()
-	var log bytes.Buffer
-	opts := &spool.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
-	r := openRoot(t, prefix, opts)
-	// As they would stand there after a reboot.
-	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
-	check(t, snapshot(t, p, content(3, 1), 1))
-	check(t, p.Close())
-	var seconds int64
-	var uuid string
-	_, err := fmt.Sscanf(filepath.Base(r.Dir()), "boule-%d.%s", &seconds, &uuid)
-	check(t, err)
-	uuid = strings.TrimSuffix(uuid, "-v1")
-	earlier := filepath.Join(prefix, fmt.Sprintf("boule-%d.%s-v1", seconds-1000, strings.Repeat("0", 8)+uuid[8:]))
-	check(t, os.Rename(r.Dir(), earlier))
-	same := filepath.Join(prefix, fmt.Sprintf("boule-%d.%s-v1", seconds-1000, uuid))
-	check(t, os.Mkdir(same, 0o700))
-	strange := []string{"boule-x-v1", "boule-1.2", "other", "boule-" + fmt.Sprint(seconds) + "-v1"}
-	for _, name := range strange {
-		check(t, os.Mkdir(filepath.Join(prefix, name), 0o700))
-	}
-
-	again := openRoot(t, prefix, opts)
-	again.CleanStale(spool.DB{})
-	if !exists(earlier) {
-		t.Fatal("a directory that changed since this boot was removed: another machine may use it")
-	}
-	past := time.Unix(seconds-500, 0)
-	for _, name := range append(tree(t, earlier), "") {
-		check(t, os.Chtimes(filepath.Join(earlier, name), past, past))
-	}
-	last := openRoot(t, prefix, opts)
-	producer(t, last, spool.DB{Path: "/db", Dev: 1, Ino: 2})
-	last.CleanStale(spool.DB{})
-	if exists(earlier) {
-		t.Error("the directory of an earlier boot is still there")
-	}
-	for _, name := range append(strange, filepath.Base(same), filepath.Base(last.Dir())) {
-		if !exists(filepath.Join(prefix, name)) {
-			t.Errorf("%s was removed", name)
-		}
-	}
-	if !strings.Contains(log.String(), "had not been uploaded") || !strings.Contains(log.String(), "chunks=2") {
-		t.Errorf("the log does not say what was lost:\n%s", &log)
-	}
-	if names := tree(t, prefix); hasPrefix(names, ".gone") {
-		t.Errorf("remains of removals: %v", names)
 	}
 }

@@ -20,6 +20,7 @@ const (
 	tapDir       = ".tap"
 	goneDir      = ".gone." // and a unique name: on its way out
 	newDir       = ".new."  // and a unique name: on its way in
+	unflushedDir = ".unflushed"
 	metadataFile = ".metadata"
 	lockFile     = ".meta_copy_lock"
 	tapLockFile  = ".tap_lock"

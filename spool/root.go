@@ -37,9 +37,8 @@ type Root struct {
 	counter atomic.Uint64
 	share   atomic.Pointer[share] // set when the prefix could be opened
 
-	mu    sync.Mutex // guards the fields below
-	dir   string     // name of the directory of this boot, in prefix
-	found bool       // it was seen: dir is final
+	mu  sync.Mutex // guards dir
+	dir string     // name of the directory of this boot, in prefix, as last seen
 
 	cleaned atomic.Bool // what is cleaned once per process
 }
@@ -70,31 +69,37 @@ func OpenRoot(prefix string, perm fs.FileMode, opts *Options) (*Root, error) {
 }
 
 // probe finds the directory of this boot, whose name may tell a slightly different time, or
-// makes it if it should.
+// makes it if it should. If there are two, since two processes made theirs at the same time, the
+// first in time counts for everybody from then on.
 func (r *Root) probe(base fsx.FS, create bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.found {
-		return nil
+	there, err := r.lookUp(base)
+	if err != nil || there || !create {
+		return err
 	}
-	for _, drift := range []int64{0, -1, 1, -2, bootDrift} {
+	if err := r.ensureDir(base, r.dir); err != nil {
+		return err
+	}
+	_, err = r.lookUp(base)
+	return err
+}
+
+// lookUp looks for the directory of this boot. r.mu is held.
+func (r *Root) lookUp(base fsx.FS) (there bool, err error) {
+	for drift := int64(-bootDrift); drift <= bootDrift; drift++ {
 		id := r.boot
 		id.Time += drift
 		name := bootName(id)
 		switch info, err := base.Stat(name); {
 		case err == nil && info.IsDir():
-			r.dir, r.found = name, true
-			return nil
+			r.dir = name
+			return true, nil
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return err
+			return false, err
 		}
 	}
-	if !create {
-		return nil
-	}
-	err := r.ensureDir(base, r.dir)
-	r.found = err == nil
-	return err
+	return false, nil
 }
 
 // name returns the name of the directory of this boot, in prefix.

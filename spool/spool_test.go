@@ -2,7 +2,6 @@ package spool_test
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -46,25 +45,6 @@ func TestTree(t *testing.T) {
 		}
 		return nil
 	}))
-}
-
-func TestRootIgnoresDriftOfBootTime(t *testing.T) {
-	prefix := t.TempDir()
-	first := openRoot(t, prefix, nil)
-	var seconds int64
-	var rest string
-	_, err := fmt.Sscanf(filepath.Base(first.Dir()), "boule-%d.%s", &seconds, &rest)
-	check(t, err)
-	for drift, same := range map[int64]bool{-3: false, -2: true, -1: true, 0: true, 1: true, 2: true, 3: false} {
-		check(t, os.RemoveAll(first.Dir()))
-		drifted := filepath.Join(prefix, fmt.Sprintf("boule-%d.%s", seconds+drift, rest))
-		check(t, os.Mkdir(drifted, 0o700))
-		r := openRoot(t, prefix, nil)
-		if got := r.Dir() == drifted; got != same {
-			t.Errorf("boot time off by %d s: %s, found again: %v, want %v", drift, r.Dir(), got, same)
-		}
-		check(t, os.RemoveAll(drifted))
-	}
 }
 
 // A prefix that cannot be used is no error until it is, and may be put right.
