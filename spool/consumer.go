@@ -284,7 +284,7 @@ func (c *Consumer) lock(ctx context.Context, name string, patience time.Duration
 		case waited >= patience:
 			return unlock, true, nil
 		}
-		sleep := pause + c.root.opts.jitter(pause)
+		sleep := min(pause+c.root.opts.jitter(pause), patience-waited)
 		waited += sleep
 		c.root.opts.Sleep(ctx, sleep)
 	}

@@ -37,8 +37,9 @@ type Root struct {
 	counter atomic.Uint64
 	share   atomic.Pointer[share] // set when the prefix could be opened
 
-	mu  sync.Mutex // guards dir
-	dir string     // name of the directory of this boot, in prefix, as last seen
+	mu    sync.Mutex // guards the fields below
+	dir   string     // name of the directory of this boot, in prefix, as last seen
+	found bool       // it was seen
 
 	cleaned atomic.Bool // what is cleaned once per process
 }
@@ -70,36 +71,40 @@ func OpenRoot(prefix string, perm fs.FileMode, opts *Options) (*Root, error) {
 
 // probe finds the directory of this boot, whose name may tell a slightly different time, or
 // makes it if it should. If there are two, since two processes made theirs at the same time, the
-// first in time counts for everybody from then on.
-func (r *Root) probe(base fsx.FS, create bool) error {
+// first in time counts for everybody from the next writing on. The error is fs.ErrNotExist if there is none.
+func (r *Root) probe(base fsx.FS, create bool) (fsx.Info, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	there, err := r.lookUp(base)
-	if err != nil || there || !create {
-		return err
+	if r.found && !create { // as nearly always
+		if info, err := base.Stat(r.dir); !errors.Is(err, fs.ErrNotExist) {
+			return info, err
+		}
+	}
+	info, err := r.lookUp(base)
+	if !create || !errors.Is(err, fs.ErrNotExist) {
+		return info, err
 	}
 	if err := r.ensureDir(base, r.dir); err != nil {
-		return err
+		return fsx.Info{}, err
 	}
-	_, err = r.lookUp(base)
-	return err
+	return r.lookUp(base)
 }
 
 // lookUp looks for the directory of this boot. r.mu is held.
-func (r *Root) lookUp(base fsx.FS) (there bool, err error) {
+func (r *Root) lookUp(base fsx.FS) (info fsx.Info, err error) {
 	for drift := int64(-bootDrift); drift <= bootDrift; drift++ {
 		id := r.boot
 		id.Time += drift
 		name := bootName(id)
-		switch info, err := base.Stat(name); {
-		case err == nil && info.IsDir():
-			r.dir = name
-			return true, nil
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return false, err
+		if info, err = base.Stat(name); err == nil {
+			r.dir, r.found = name, true
+			return info, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return fsx.Info{}, err
 		}
 	}
-	return false, nil
+	return fsx.Info{}, err
 }
 
 // name returns the name of the directory of this boot, in prefix.

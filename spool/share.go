@@ -183,12 +183,8 @@ func (r *Root) inspect(base fsx.FS, create bool) error {
 		return err
 	}
 	r.share.Store(s)
-	if err := r.probe(base, create); err != nil {
-		return err
-	}
-	name := r.name()
-	if info, err = base.Stat(name); err != nil {
+	if info, err = r.probe(base, create); err != nil {
 		return missingIsFine(err)
 	}
-	return s.judge(filepath.Join(r.prefix, name), info)
+	return s.judge(r.Dir(), info)
 }
