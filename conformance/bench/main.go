@@ -19,10 +19,15 @@ import (
 
 var (
 	rounds = flag.Int("rounds", 5, "rounds, each with all variants")
-	only   = flag.String("only", "commits,upload,restore,start", "what to measure")
+	only   = flag.String("only", "commits,faults,spool,upload,restore,start", "what to measure")
 	dir    = flag.String("dir", "", "where to work (default: the temporary directory)")
-	size   = flag.Int("restore-mib", 256, "size of the database that is restored")
-	child  = flag.String("child", "", "internal: be a child process")
+	// deletions is how often one of the spools of "faults" is deleted.
+	deletions = flag.Duration("deletions", 250*time.Millisecond, "between two deletions of a spool")
+
+	uses  = flag.Int("spool-transactions", 10_000, "transactions over which the size of a spool is measured")
+	seed  = flag.Uint64("seed", 1, "of those transactions")
+	size  = flag.Int("restore-mib", 256, "size of the database that is restored")
+	child = flag.String("child", "", "internal: be a child process")
 )
 
 func main() {
@@ -52,10 +57,10 @@ func run(ctx context.Context) error {
 		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), v.SQLite, v.Wazero, v.Engine, *rounds)
 	for _, what := range strings.Split(*only, ",") {
 		f, ok := map[string]func(context.Context, string) error{
-			"commits": commits, "upload": upload, "restore": restore, "start": start,
+			"commits": commits, "faults": faults, "spool": spoolUse, "upload": upload, "restore": restore, "start": start,
 		}[what]
 		if !ok {
-			return fmt.Errorf("-only %s: want commits, upload, restore, start", what)
+			return fmt.Errorf("-only %s: want commits, faults, spool, upload, restore, start", what)
 		}
 		sub := filepath.Join(work, what)
 		if err := os.Mkdir(sub, 0o700); err != nil {

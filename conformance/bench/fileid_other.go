@@ -1,0 +1,10 @@
+//go:build !unix
+
+package main
+
+import "io/fs"
+
+// A fileID is the file's name where links can't be told from each other.
+type fileID string
+
+func idOf(fi fs.FileInfo) fileID { return fileID(fi.Name()) }
