@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOLS   := internal/devtools
 PLATFORMS := linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 windows/amd64 freebsd/amd64
 
-.PHONY: build test race vet lint fmt tidy cross check bench torture demo servers clean
+.PHONY: build test race vet lint fmt tidy cross check bench torture demo servers spin clean
 
 build: ## the program, static, into bin/
 	$(GO) build -trimpath -ldflags '-s -w -X github.com/boule-db/boule.versionString=$(VERSION)' -o $(BIN)/boule ./cmd/boule
@@ -52,6 +52,9 @@ torture: ## real processes, killed and stopped, with stores that fail; needs the
 
 demo:
 	$(GO) run ./cmd/boule demo
+
+spin: ## the model of the spool protocol, in every state (needs spin and gcc)
+	$(GO) run ./conformance/promela
 
 clean:
 	rm -rf $(BIN)
