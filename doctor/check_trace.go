@@ -209,7 +209,7 @@ func (c *evidence) sqlite(o *occurrence) {
 
 // I25
 func (c *evidence) onePass(o *occurrence) {
-	if other, ok := c.memory.passes[passKey(o)]; o.Op == OpPassBegin && ok && other != o.Actor {
+	if other, ok := c.memory.passes[passKey(o)]; o.Op == OpPassBegin && ok {
 		c.bad(o.Name, "%s begins, and %s is at work", o.Actor, other)
 	}
 }

@@ -305,12 +305,7 @@ var damages = []struct {
 		a, b := s.cons(), s.cons()
 		defer a.Close()
 		defer b.Close()
-		events := s.rec.Take()
-		i := len(events) - 1
-		for ; events[i].Op != doctor.OpPassBegin; i-- {
-		}
-		events[i].Actor.Name = "other" // of the same process
-		return s.watch.Step(s.state(), events...)
+		return s.look()
 	}},
 	{"I26", "the snapshot changes", func(s *scene) []doctor.Violation {
 		return s.look(
