@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/boule-db/boule/internal/fsx"
 	"github.com/boule-db/boule/manifest"
 )
 
@@ -44,6 +45,8 @@ type RestoreOptions struct {
 	// Perm are the permissions, before the umask, of a file that RestoreFile
 	// makes. 0 means those of the file that it replaces, else 0644 as SQLite does.
 	Perm fs.FileMode
+
+	open func(dir string) (fsx.FS, error) // for tests; nil means fsx.OS
 }
 
 func (o *RestoreOptions) withDefaults() RestoreOptions {
@@ -52,6 +55,9 @@ func (o *RestoreOptions) withDefaults() RestoreOptions {
 		opts = *o
 	}
 	opts.Jobs = jobsOrDefault(opts.Jobs)
+	if opts.open == nil {
+		opts.open = fsx.OS
+	}
 	return opts
 }
 

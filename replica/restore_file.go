@@ -50,11 +50,20 @@ func restoreFile(ctx context.Context, m *manifest.Manifest, sources []Source, pa
 	if err != nil {
 		return err
 	}
-	perm, keep, err := checkOutput(path, o)
+	dir, err := o.open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	t, err := fsx.CreateTempPerm(path, perm)
+	defer dir.Close()
+	perm, keep, err := checkOutput(dir, path, o)
+	if err != nil {
+		return err
+	}
+	tempDir, err := o.open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	t, err := fsx.CreateTempIn(tempDir, filepath.Base(path), perm)
 	if err != nil {
 		return err
 	}
@@ -78,11 +87,11 @@ func restoreFile(ctx context.Context, m *manifest.Manifest, sources []Source, pa
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if _, _, err := checkOutput(path, o); err != nil {
+	if _, _, err := checkOutput(dir, path, o); err != nil {
 		return err
 	}
 	if o.Overwrite {
-		if err := removeJournals(path); err != nil {
+		if err := removeJournalsIn(dir, filepath.Base(path)); err != nil {
 			return err
 		}
 	}
@@ -110,19 +119,20 @@ func resolve(path string) (string, error) {
 
 // checkOutput says with which permissions the file may be made, and whether it
 // shall have them whatever the umask.
-func checkOutput(path string, o RestoreOptions) (perm fs.FileMode, keep bool, err error) {
-	info, err := os.Lstat(path)
+func checkOutput(dir fsx.FS, path string, o RestoreOptions) (perm fs.FileMode, keep bool, err error) {
+	name := filepath.Base(path)
+	info, err := dir.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		perm, keep = defaultPerm, false
 	case err != nil:
 		return 0, false, err
-	case !info.Mode().IsRegular():
+	case !info.Mode.IsRegular():
 		return 0, false, fmt.Errorf("%w: %s is not a regular file", ErrExists, path)
 	case !o.Overwrite:
 		return 0, false, fmt.Errorf("%w: %s", ErrExists, path)
 	default:
-		perm, keep = info.Mode().Perm(), true
+		perm, keep = info.Mode.Perm(), true
 	}
 	if o.Perm != 0 {
 		perm, keep = o.Perm.Perm(), false
@@ -131,7 +141,7 @@ func checkOutput(path string, o RestoreOptions) (perm fs.FileMode, keep bool, er
 		return perm, keep, nil
 	}
 	for _, suffix := range journals {
-		_, err := os.Lstat(path + suffix)
+		_, err := dir.Stat(name + suffix)
 		if err == nil {
 			return 0, false, fmt.Errorf("%w: %s would be applied to the restored database; remove it, or overwrite",
 				ErrStaleJournal, path+suffix)
@@ -143,16 +153,7 @@ func checkOutput(path string, o RestoreOptions) (perm fs.FileMode, keep bool, er
 	return perm, keep, nil
 }
 
-// removeJournals removes all journals of path, durably.
-func removeJournals(path string) error {
-	dir, err := fsx.OS(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return removeJournalsIn(dir, filepath.Base(path))
-}
-
+// removeJournalsIn removes all journals of a database, durably.
 func removeJournalsIn(dir fsx.FS, base string) error {
 	removed := false
 	for _, suffix := range journals {

@@ -333,5 +333,5 @@ func (d *desk) goOn(anew bool) {
 	}
 	check(d, err)
 	d.judge("after one more snapshot")
-	d.uploaded(name, last)
+	d.uploaded(key, name, last)
 }

@@ -148,7 +148,7 @@ func (m *machine) die(system bool) {
 }
 
 // toy returns the least copier.
-func (m *machine) toy() *spooltest.Toy {
+func (m *machine) toy(key spool.Key) *spooltest.Toy {
 	actor := m.actor(doctor.Consumer)
 	actor.Process += 1000 // of a process of its own
 	root := m.root(actor, false)
@@ -156,9 +156,9 @@ func (m *machine) toy() *spooltest.Toy {
 }
 
 // uploaded lets the toy upload all, and compares.
-func (m *machine) uploaded(name string, want []byte) {
+func (m *machine) uploaded(key spool.Key, name string, want []byte) {
 	m.Helper()
-	toy := m.toy()
+	toy := m.toy(key)
 	for range 2 {
 		check(m, toy.Pass())
 		m.judge("after a pass")

@@ -1,10 +1,4 @@
 package fsx
 
-import "io/fs"
-
-// Replace and CreateTemp with an FS that the test can make fail.
+// Replace with an FS that the test can make fail.
 var ReplaceIn = replace
-
-func CreateTempIn(dir FS, name string, perm fs.FileMode) (*TempFile, error) {
-	return createTemp(dir, name, perm)
-}

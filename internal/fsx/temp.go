@@ -37,7 +37,12 @@ func CreateTempPerm(path string, perm fs.FileMode) (*TempFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create temporary file: %w", err)
 	}
-	t, err := createTemp(dir, filepath.Base(path), perm)
+	return CreateTempIn(dir, filepath.Base(path), perm)
+}
+
+// CreateTempIn is [CreateTempPerm] in a directory that is open, and that it closes in the end.
+func CreateTempIn(dir FS, name string, perm fs.FileMode) (*TempFile, error) {
+	t, err := createTemp(dir, name, perm)
 	if err != nil {
 		dir.Close()
 		return nil, fmt.Errorf("create temporary file: %w", err)
