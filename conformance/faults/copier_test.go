@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,39 +159,43 @@ func runCopier(t *testing.T, plan *fsx.Plan, dies, reboots bool, prepare func(*c
 }
 
 func TestCopier(t *testing.T) {
-	runs := 0
+	var runs atomic.Int64
 	start := time.Now()
-	for _, op := range copierOps {
-		t.Run(op.name, func(t *testing.T) {
-			runs += each(t, func(t *testing.T, plan *fsx.Plan, dies, reboots bool) {
-				runCopier(t, plan, dies, reboots, op.prepare, op.do,
-					func(c *copying) { c.armed = true }, func(c *copying) bool { return plan.Hit() != "" })
+	t.Run("each", func(t *testing.T) {
+		for _, op := range copierOps {
+			t.Run(op.name, func(t *testing.T) {
+				runs.Add(int64(each(t, func(t *testing.T, plan *fsx.Plan, dies, reboots bool) {
+					runCopier(t, plan, dies, reboots, op.prepare, op.do,
+						func(c *copying) { c.armed = true }, func(c *copying) bool { return plan.Hit() != "" })
+				})))
 			})
-		})
-	}
-	t.Logf("%d operations, %d points of failure of files in %v", len(copierOps), runs, time.Since(start).Round(time.Millisecond))
+		}
+	})
+	t.Logf("%d operations, %d points of failure of files in %v", len(copierOps), runs.Load(), time.Since(start).Round(time.Millisecond))
 }
 
 // Each request fails instead, or is carried out and its answer lost.
 func TestCopierRequests(t *testing.T) {
-	runs := 0
+	var runs atomic.Int64
 	start := time.Now()
-	for _, op := range copierOps {
-		for what, fault := range map[string]storefault.Fault{
-			"fails": {Fail: true}, "answer is lost": {Lost: true}, "denied": {Fail: true, Err: store.ErrAccess},
-		} {
-			t.Run(op.name+"/"+what, func(t *testing.T) {
-				for i, more := 0, true; more && !t.Failed(); i++ {
-					for _, dies := range []bool{false, true} {
-						runs++
-						// No file operation fails.
-						runCopier(t, fsx.FailAt(-1, nil), dies, false, op.prepare, op.do,
-							func(c *copying) { c.bucket.SetPlan(storefault.Nth(i, fault)) },
-							func(c *copying) bool { more = len(c.bucket.Calls()) > i; return more })
+	t.Run("each", func(t *testing.T) {
+		for _, op := range copierOps {
+			for what, fault := range map[string]storefault.Fault{
+				"fails": {Fail: true}, "answer is lost": {Lost: true}, "denied": {Fail: true, Err: store.ErrAccess},
+			} {
+				t.Run(op.name+"/"+what, func(t *testing.T) {
+					for i, more := 0, true; more && !t.Failed(); i++ {
+						for _, dies := range []bool{false, true} {
+							runs.Add(1)
+							// No file operation fails.
+							runCopier(t, fsx.FailAt(-1, nil), dies, false, op.prepare, op.do,
+								func(c *copying) { c.bucket.SetPlan(storefault.Nth(i, fault)) },
+								func(c *copying) bool { more = len(c.bucket.Calls()) > i; return more })
+						}
 					}
-				}
-			})
+				})
+			}
 		}
-	}
-	t.Logf("%d operations, %d points of failure of requests in %v", len(copierOps), runs, time.Since(start).Round(time.Millisecond))
+	})
+	t.Logf("%d operations, %d points of failure of requests in %v", len(copierOps), runs.Load(), time.Since(start).Round(time.Millisecond))
 }

@@ -5,4 +5,7 @@
 // bring the database to the store byte for byte: in the same process after an error, and in
 // another one, of the same boot and of the next, after a death. What SQLite is told
 // never depends on the fault.
+//
+// Every operation is hit at every place, with errors and boots taking turns; BOULE_FAULTS=all
+// tries all of them everywhere.
 package faults

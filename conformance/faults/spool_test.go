@@ -3,6 +3,7 @@ package faults_test
 import (
 	"errors"
 	"io/fs"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -291,32 +292,34 @@ var spoolOps = []struct {
 }
 
 func TestSpool(t *testing.T) {
-	runs := 0
+	var runs atomic.Int64
 	start := time.Now()
-	for _, op := range spoolOps {
-		t.Run(op.name, func(t *testing.T) {
-			runs += each(t, func(t *testing.T, plan *fsx.Plan, dies, reboots bool) {
-				d := newDesk(t, plan)
-				if op.prepare != nil {
-					op.prepare(d)
-				}
-				d.judge("before")
-				d.armed = true
-				err := op.do(d)
-				d.armed = false
-				if plan.Hit() == "" && err != nil {
-					t.Fatalf("without a fault: %v", err)
-				}
-				d.judge("after the fault")
-				if dies {
-					d.die(reboots)
-					d.judge("in the next life")
-				}
-				d.goOn(dies)
+	t.Run("each", func(t *testing.T) { // that is, all of it in parallel
+		for _, op := range spoolOps {
+			t.Run(op.name, func(t *testing.T) {
+				runs.Add(int64(each(t, func(t *testing.T, plan *fsx.Plan, dies, reboots bool) {
+					d := newDesk(t, plan)
+					if op.prepare != nil {
+						op.prepare(d)
+					}
+					d.judge("before")
+					d.armed = true
+					err := op.do(d)
+					d.armed = false
+					if plan.Hit() == "" && err != nil {
+						t.Fatalf("without a fault: %v", err)
+					}
+					d.judge("after the fault")
+					if dies {
+						d.die(reboots)
+						d.judge("in the next life")
+					}
+					d.goOn(dies)
+				})))
 			})
-		})
-	}
-	t.Logf("%d operations, %d points of failure in %v", len(spoolOps), runs, time.Since(start).Round(time.Millisecond))
+		}
+	})
+	t.Logf("%d operations, %d points of failure in %v", len(spoolOps), runs.Load(), time.Since(start).Round(time.Millisecond))
 }
 
 // goOn takes one more snapshot and uploads it.

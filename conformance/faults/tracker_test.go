@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func newTracking(t *testing.T, plan *fsx.Plan) *tracking {
 func (w *tracking) start() {
 	w.manager = tracker.New(&tracker.Options{
 		Root: w.root(w.actor(doctor.Producer), true), Hostname: host, Targets: []spool.Target{target},
-		MinBackoff: 1, MaxBackoff: 1,
+		MinBackoff: 1, MaxBackoff: 1, Coalesce: -1,
 	})
 }
 
@@ -168,37 +169,39 @@ var trackerOps = []struct {
 // SQLite is told nothing of a fault: the tracker's methods return no errors, and what they do to
 // the database is nothing.
 func TestTracker(t *testing.T) {
-	runs := 0
+	var runs atomic.Int64
 	start := time.Now()
-	for _, op := range trackerOps {
-		t.Run(op.name, func(t *testing.T) {
-			runs += each(t, func(t *testing.T, plan *fsx.Plan, dies, reboots bool) {
-				w := newTracking(t, plan)
-				op.prepare(w)
-				w.judge("before")
-				w.armed = true
-				op.do(w)
-				w.armed = false
-				if h, ok := w.manager.Health(w.path); plan.Hit() == "" && (!ok || h.State == tracker.StateBehind) {
-					t.Errorf("without a fault: %+v", h)
-				}
-				w.judge("after the fault")
-				if dies {
-					w.die(reboots)
-					w.judge("in the next life")
-					w.start()
-					w.open(tracker.Normal)
-				} else {
+	t.Run("each", func(t *testing.T) {
+		for _, op := range trackerOps {
+			t.Run(op.name, func(t *testing.T) {
+				runs.Add(int64(each(t, func(t *testing.T, plan *fsx.Plan, dies, reboots bool) {
+					w := newTracking(t, plan)
+					op.prepare(w)
+					w.judge("before")
+					w.armed = true
+					op.do(w)
+					w.armed = false
+					if h, ok := w.manager.Health(w.path); plan.Hit() == "" && (!ok || h.State == tracker.StateBehind) {
+						t.Errorf("without a fault: %+v", h)
+					}
+					w.judge("after the fault")
+					if dies {
+						w.die(reboots)
+						w.judge("in the next life")
+						w.start()
+						w.open(tracker.Normal)
+					} else {
+						w.repair()
+					}
+					w.commit(0)
 					w.repair()
-				}
-				w.commit(0)
-				w.repair()
-				w.judge("after one more transaction")
-				want, err := os.ReadFile(w.path)
-				check(t, err)
-				w.uploaded(w.key(), w.name(), want)
+					w.judge("after one more transaction")
+					want, err := os.ReadFile(w.path)
+					check(t, err)
+					w.uploaded(w.key(), w.name(), want)
+				})))
 			})
-		})
-	}
-	t.Logf("%d operations, %d points of failure in %v", len(trackerOps), runs, time.Since(start).Round(time.Millisecond))
+		}
+	})
+	t.Logf("%d operations, %d points of failure in %v", len(trackerOps), runs.Load(), time.Since(start).Round(time.Millisecond))
 }

@@ -176,15 +176,36 @@ func (m *machine) uploaded(key spool.Key, name string, want []byte) {
 	}
 }
 
-// each runs body with every fault, in every place: errors, a death in a boot that goes on, and one
-// with the boot. It returns the number of runs.
+// each runs body with a fault in every place: an error there, and a death. It returns the number of
+// runs. By default the errors take turns, and so do a boot that goes on and one that ends; with
+// BOULE_FAULTS=all each place gets each of them.
 func each(t *testing.T, body func(t *testing.T, plan *fsx.Plan, dies, reboots bool)) (runs int) {
 	t.Helper()
-	runs = faultloop.Run(t, func(t *testing.T, plan *fsx.Plan) { body(t, plan, false, false) })
-	for _, reboots := range []bool{false, true} {
-		t.Run(fmt.Sprintf("dies, reboot %v", reboots), func(t *testing.T) {
-			runs += faultloop.Crash(t, func(t *testing.T, plan *fsx.Plan) { body(t, plan, true, reboots) })
-		})
+	if os.Getenv("BOULE_FAULTS") == "all" {
+		runs = faultloop.Run(t, func(t *testing.T, plan *fsx.Plan) { body(t, plan, false, false) })
+		for _, reboots := range []bool{false, true} {
+			t.Run(fmt.Sprintf("dies, reboot %v", reboots), func(t *testing.T) {
+				runs += faultloop.Crash(t, func(t *testing.T, plan *fsx.Plan) { body(t, plan, true, reboots) })
+			})
+		}
+		return runs
+	}
+	for _, dies := range []bool{false, true} {
+		for i, more := 0, true; more && !t.Failed(); i++ {
+			e := faultloop.Errors[i%len(faultloop.Errors)]
+			plan, what := fsx.FailAt(i, e.Err), e.Name
+			if dies {
+				plan, what = fsx.CrashAt(i), "dies"
+			}
+			t.Run(fmt.Sprintf("%s at %d", what, i), func(t *testing.T) { body(t, plan, dies, i%2 == 1) })
+			runs++
+			if more = plan.Hit() != ""; plan.Calls() == 0 {
+				t.Error("there was no file operation at all")
+			}
+			if t.Failed() {
+				t.Logf("the fault was at %q", plan.Hit())
+			}
+		}
 	}
 	return runs
 }
