@@ -138,7 +138,7 @@ func (c *Copier) enter(root *spool.Root, key spool.Key) *entry {
 		doubts:   make(map[string]bool),
 	}
 	if len(c.order) == 0 {
-		c.lookAt = time.Now().Add(jitter(c.opts.Rescan))
+		c.lookAt = time.Now().Add(c.opts.jitter(c.opts.Rescan))
 	}
 	c.order = append(c.order, e)
 	c.byKey.Store(key, append(slices.Clip(same), e))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -139,7 +138,7 @@ func (c *Copier) flushEntry(ctx context.Context, e *entry) error {
 		if final(err, try) {
 			return err
 		}
-		wait := time.NewTimer(pause + rand.N(pause))
+		wait := time.NewTimer(c.opts.jitter(pause))
 		select {
 		case <-wait.C:
 		case <-ctx.Done():

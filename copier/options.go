@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/boule-db/boule/spool"
@@ -34,6 +35,9 @@ type Options struct {
 	MaxBackoff     time.Duration // longest pause after failed passes; 60s
 	Remember       int           // chunks remembered as recently uploaded; 65536
 	RememberFor    time.Duration // how long they are; 1h
+
+	// Rand returns random numbers, for the lengths of pauses. Nil means math/rand/v2's.
+	Rand func() uint64
 }
 
 func (o *Options) withDefaults() Options {
@@ -46,6 +50,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.Desync == nil {
 		opts.Desync = func(spool.Key, error) {}
+	}
+	if opts.Rand == nil {
+		opts.Rand = rand.Uint64
 	}
 	def := func(p *time.Duration, d time.Duration) {
 		switch {
@@ -74,3 +81,21 @@ func (o *Options) withDefaults() Options {
 	defInt(&opts.Remember, 65536, 0)
 	return opts
 }
+
+// below returns a random time below d, which is positive.
+func (o *Options) below(d time.Duration) time.Duration {
+	return time.Duration(rand.New(source(o.Rand)).Int64N(int64(d)))
+}
+
+// jitter returns a time of d to 2d.
+func (o *Options) jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return d
+	}
+	return d + o.below(d)
+}
+
+// source makes a rand.Source of a function.
+type source func() uint64
+
+func (s source) Uint64() uint64 { return s() }

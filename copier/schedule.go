@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -32,14 +31,6 @@ func (h *dueHeap) Pop() any {
 	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
 	return e
-}
-
-// jitter returns a time of d to 2d.
-func jitter(d time.Duration) time.Duration {
-	if d <= 0 {
-		return d
-	}
-	return d + rand.N(d)
 }
 
 // earliest returns when the next pass may start. Callers hold mu.
@@ -259,7 +250,7 @@ func (c *Copier) note(e *entry, out outcome, now time.Time, told bool) {
 	e.counts.failures.Add(1)
 	pause := c.opts.MinBackoff << min(e.status.Failures-1, 20)
 	pause = min(pause, c.opts.MaxBackoff)
-	e.retryAt = now.Add(pause - rand.N(pause/4+1))
+	e.retryAt = now.Add(pause - c.opts.below(pause/4+1))
 	e.remoteFault = out.remoteFault
 	if s := complaint(out.err); s != e.complaint && !told {
 		e.complaint = s
@@ -289,7 +280,7 @@ func (c *Copier) revive(r *remote) {
 	r.revived = now
 	for _, e := range c.order {
 		if e.remote == r && e.state == queued && e.remoteFault && e.retryAt.After(now) {
-			e.retryAt = now.Add(rand.N(c.opts.MinBackoff + 1))
+			e.retryAt = now.Add(c.opts.below(c.opts.MinBackoff + 1))
 			c.enqueue(e, e.earliest(now))
 		}
 	}
@@ -305,7 +296,7 @@ func (c *Copier) tick() {
 	}
 	now := time.Now()
 	if c.opts.Rescan > 0 && len(c.order) > 0 && !c.lookAt.After(now) {
-		c.lookAt = now.Add(jitter(c.opts.Rescan))
+		c.lookAt = now.Add(c.opts.jitter(c.opts.Rescan))
 		if c.nextLook >= len(c.order) {
 			c.nextLook = 0
 		}

@@ -80,5 +80,5 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// raw leaves out the time in names: how long copiers pause between tries is up to chance.
-func (e event) raw() string { return fmt.Sprintln(e.who, short(e.what), e.err) }
+// raw is all that is known of the event.
+func (e event) raw() string { return fmt.Sprintln(e.who, e.what, e.err) }

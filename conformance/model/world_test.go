@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing/synctest"
@@ -178,7 +179,6 @@ func newProcess(w *world, n, life int) *process {
 		w: w, n: n, life: life, added: map[spool.Key]bool{}, roots: map[string]*spool.Root{},
 		flushing: map[string]bool{},
 	}
-	random := rand.New(rand.NewPCG(w.plan.seed, uint64(w.boot)<<32|uint64(p.life)<<8|uint64(p.n)))
 	log := slog.New(&alarm{w})
 	actors := []doctor.Actor{p.actor(doctor.Producer, "")}
 	for _, t := range w.targets {
@@ -192,7 +192,7 @@ func newProcess(w *world, n, life int) *process {
 			Lstat:  w.lstat,
 			Boot:   w.bootID(), Process: fmt.Sprintf("%d.%d", 100+p.n, life),
 			Now:  w.clock,
-			Rand: random.Uint64,
+			Rand: p.random(actor.Name),
 		})
 		if err != nil {
 			panic(err)
@@ -221,12 +221,24 @@ func newProcess(w *world, n, life int) *process {
 		Desync:  p.m.Desync,
 		Logger:  log,
 		Spacing: spacing, Rescan: -1, Workers: 2, ChunkUploads: 1,
-		MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond,
+		MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond, Rand: p.random("pauses"),
 	})
 	for n := range w.plan.conns {
 		p.conns = append(p.conns, &conn{w: w, p: p, n: n})
 	}
 	return p
+}
+
+// random returns the random numbers that a part of the process gets.
+func (p *process) random(part string) func() uint64 {
+	sum := manifest.Sum(fmt.Append(nil, p.w.plan.seed, p.w.boot, p.n, p.life, part))
+	r := rand.NewPCG(sum.Hi, sum.Lo)
+	var mu sync.Mutex
+	return func() uint64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return r.Uint64()
+	}
 }
 
 // alive returns a process, which is started if it is dead.
