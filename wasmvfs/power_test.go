@@ -187,12 +187,14 @@ func (p *powerTest) judge(m moment, l loss, image string, img *fsx.Mem) {
 			continue
 		}
 		p.again2++
-		if l == ordered {
-			check(fmt.Sprintf("crash before operation %d of the recovery: ", i), orderedImage(at, p.rng.IntN(len(at.Unsynced())+1)), nil)
-		} else if l == killed {
-			check(fmt.Sprintf("killed before operation %d of the recovery: ", i), at, nil)
-		} else {
-			check(fmt.Sprintf("crash before operation %d of the recovery: ", i), at.Crash(p.rng), nil)
+		op := fmt.Sprintf("crash before operation %d of the recovery: ", i)
+		switch l {
+		case killed:
+			check(op, at, nil)
+		case ordered:
+			check(op, orderedImage(at, p.rng.IntN(len(at.Unsynced())+1)), nil)
+		default:
+			check(op, at.Crash(p.rng), nil)
 		}
 	}
 }

@@ -241,8 +241,8 @@ func (f *diskFile) Lock(level vfs.LockLevel) error {
 	if f.level >= level {
 		return nil
 	}
-	switch {
-	case level == vfs.LOCK_SHARED:
+	switch level {
+	case vfs.LOCK_SHARED:
 		if l.pending != nil {
 			return sqlite3.BUSY
 		}
