@@ -47,7 +47,8 @@
 //
 //   - The directory of a new journal, super-journal or WAL is synced with the file's
 //     first sync. The os VFS syncs the file twice instead, and a power cut may take the
-//     journal away from a half-written database.
+//     journal away from a half-written database. (TestPowerLoss loses the power in all
+//     journal modes and settings of synchronous.)
 //   - A new journal, WAL or WAL-index has the permissions of its database, and its owner
 //     when root makes it, whatever the umask.
 //   - A database (or WAL) that may not be written is opened read-only.
