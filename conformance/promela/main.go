@@ -53,10 +53,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return 2
 		}
 		verdict := r.judge(c)
-		if verdict != "" {
+		switch {
+		case verdict != "":
 			code = 1
-		} else if verdict = "holds, all states seen"; c.mutation != "" {
+		case c.tolerated:
+			verdict = "tolerated, all states seen"
+		case c.mutation != "":
 			verdict = "caught: " + r.violation
+		default:
+			verdict = "holds, all states seen"
 		}
 		fmt.Fprintf(stdout, "%-16s %s\n%16s %s states, %s MB, %s s; %s\n", c.name, verdict, "", r.states, r.memory, r.seconds, strings.Join(c.defines(), " "))
 	}
@@ -79,11 +84,11 @@ func (r *result) judge(c check) string {
 	switch {
 	case r.errors == "" || r.states == "":
 		return "FAILED: the verifier did not come to an end"
-	case c.mutation != "" && r.violation == "":
+	case c.fails() && r.violation == "":
 		return "NOT CAUGHT"
-	case c.mutation == "" && r.errors != "0":
+	case !c.fails() && r.errors != "0":
 		return "VIOLATED: " + r.violation
-	case c.mutation == "" && r.cut:
+	case !c.fails() && r.cut:
 		return "FAILED: the search was cut off"
 	}
 	return ""
@@ -116,7 +121,7 @@ func verify(ctx context.Context, c check) (*result, error) {
 		return nil, fmt.Errorf("gcc: %w\n%s", err, out)
 	}
 	depth := "-m1000000"
-	if c.mutation != "" {
+	if c.fails() {
 		depth = "-m20000" // so that the trail is short
 	}
 	out, err := command("./pan", depth, "-w24")

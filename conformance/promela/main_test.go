@@ -34,6 +34,8 @@ func TestJudge(t *testing.T) {
 		{"sound and violated", violated, sound, "VIOLATED: assertion violated (a==b)"},
 		{"mutated and passed", passed, mutation, "NOT CAUGHT"},
 		{"deadlock", strings.Replace(violated, "assertion violated (a==b)", "invalid end state", 1), sound, "VIOLATED: invalid end state"},
+		{"tolerated and passed", passed, check{mutation: "X", tolerated: true}, ""},
+		{"tolerated and violated", violated, check{mutation: "X", tolerated: true}, "VIOLATED"},
 		{"cut off", "error: max search depth too small\n" + passed, sound, "FAILED"},
 		{"out of memory", "pan: out of memory\n" + passed, sound, "FAILED"},
 		{"nothing", "", sound, "FAILED"},
