@@ -74,16 +74,16 @@ func (f *dbFile) willWrite(off int64, n int) {
 // Truncate implements [vfs.File].
 func (f *dbFile) Truncate(size int64) error {
 	if f.tracked != nil {
-		f.willTruncate(size)
+		f.willTruncate(f.chunked(size))
 	}
-	return f.File.Truncate(size)
+	return f.file.Truncate(size)
 }
 
 // SizeHint may make the file grow.
 func (f *dbFile) SizeHint(size int64) error {
 	if f.tracked != nil {
-		if old, err := f.Size(); err != nil || size > old {
-			f.willTruncate(size)
+		if old, err := f.Size(); err != nil || f.chunked(size) > old {
+			f.willTruncate(f.chunked(size))
 		}
 	}
 	return f.file.SizeHint(size)

@@ -36,8 +36,8 @@
 // has those that it implements, no more. Forwarded is what the file of the os VFS
 // has: FileLockState, FilePersistWAL, FilePowersafeOverwrite, FileSizeHint,
 // FileHasMoved and FileSharedMemory (whose methods are not exported: it can be handed
-// on, not observed). FileCommitPhaseTwo, FilePragma and the SetDB that answers
-// SQLITE_FCNTL_PDB are our own. Not offered are FileChunkSize, FileOverwrite, FileSync,
+// on, not observed). FileChunkSize, FileCommitPhaseTwo, FilePragma and the SetDB that
+// answers SQLITE_FCNTL_PDB are our own. Not offered are FileOverwrite, FileSync,
 // FileCheckpoint and FileBusyHandler, which the os VFS has not, and
 // FileBatchAtomicWrite, which it has on F2FS. A test fails when that changes.
 //
@@ -53,6 +53,8 @@
 //     when root makes it, whatever the umask.
 //   - A database (or WAL) that may not be written is opened read-only.
 //   - An empty file counts as absent, so that no transaction opens an empty journal.
+//   - With a chunk size (SQLITE_FCNTL_CHUNK_SIZE) a file grows and shrinks by whole chunks.
+//   - A path through a directory that does not exist is a path: opening it fails.
 //
 // And SQLITE_IOCAP_BATCH_ATOMIC is hidden: with it this SQLite does not count changes,
 // and other connections read stale pages. Closing a file twice is harmless, since

@@ -1,6 +1,8 @@
 package wasmvfs
 
 import (
+	"math"
+
 	"github.com/ncruces/go-sqlite3/util/vfsutil"
 	"github.com/ncruces/go-sqlite3/vfs"
 )
@@ -11,6 +13,7 @@ type file struct {
 	vfs.File
 	vfs    *replicating
 	dir    string // to sync with the file, the next time that it is
+	chunk  int64  // its size is a multiple of this; 0: of nothing
 	closed bool
 }
 
@@ -20,6 +23,7 @@ var (
 	_ vfs.FilePersistWAL         = (*file)(nil)
 	_ vfs.FilePowersafeOverwrite = (*file)(nil)
 	_ vfs.FileSizeHint           = (*file)(nil)
+	_ vfs.FileChunkSize          = (*file)(nil)
 	_ vfs.FileHasMoved           = (*file)(nil)
 	_ vfs.FileSharedMemory       = (*file)(nil)
 )
@@ -71,8 +75,22 @@ func (f *file) PowersafeOverwrite() bool { return vfsutil.WrapPowersafeOverwrite
 // SetPowersafeOverwrite implements [vfs.FilePowersafeOverwrite].
 func (f *file) SetPowersafeOverwrite(on bool) { vfsutil.WrapSetPowersafeOverwrite(f.File, on) }
 
+// ChunkSize implements [vfs.FileChunkSize]. What the size is already does not change.
+func (f *file) ChunkSize(size int) { f.chunk = int64(max(size, 0)) }
+
+// chunked rounds a size up to whole chunks.
+func (f *file) chunked(size int64) int64 {
+	if f.chunk == 0 || size > math.MaxInt64-f.chunk {
+		return size
+	}
+	return (size + f.chunk - 1) / f.chunk * f.chunk
+}
+
+// Truncate implements [vfs.File].
+func (f *file) Truncate(size int64) error { return f.File.Truncate(f.chunked(size)) }
+
 // SizeHint implements [vfs.FileSizeHint].
-func (f *file) SizeHint(size int64) error { return vfsutil.WrapSizeHint(f.File, size) }
+func (f *file) SizeHint(size int64) error { return vfsutil.WrapSizeHint(f.File, f.chunked(size)) }
 
 // HasMoved implements [vfs.FileHasMoved].
 func (f *file) HasMoved() (bool, error) { return vfsutil.WrapHasMoved(f.File) }

@@ -2,6 +2,7 @@ package wasmvfs_test
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -75,6 +76,46 @@ func TestEveryInterfaceIsForwarded(t *testing.T) {
 	}
 	if moved, err := ours.(vfs.FileHasMoved).HasMoved(); !moved || err != nil {
 		t.Errorf("moved: %v, %v", moved, err)
+	}
+}
+
+// TestChunkSize has a database grow and shrink by chunks.
+func TestChunkSize(t *testing.T) {
+	path := tempPath(t)
+	c := open(t, wasmvfs.Name, path, "")
+	if _, err := c.FileControl("main", sqlite3.FCNTL_CHUNK_SIZE, 32<<10); err != nil {
+		t.Fatal(err)
+	}
+	size := func() int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	exec(t, c, "PRAGMA auto_vacuum = full; CREATE TABLE t (a)")
+	if n := size(); n != 32<<10 {
+		t.Errorf("new database has %d bytes", n)
+	}
+	wantStaged(t, path)
+	exec(t, c, "INSERT INTO t VALUES (randomblob(100000))")
+	if n := size(); n != 128<<10 {
+		t.Errorf("grown database has %d bytes", n)
+	}
+	wantStaged(t, path)
+	exec(t, c, "DELETE FROM t")
+	if n := size(); n != 32<<10 {
+		t.Errorf("database has %d bytes after the deletion", n)
+	}
+	wantStaged(t, path)
+}
+
+// TestFullPathname names a database in a directory that does not exist.
+func TestFullPathname(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a", "b", "c")
+	full, err := vfs.Find(wasmvfs.Name).FullPathname(filepath.Dir(path) + "/x/../c")
+	if full != path || err != nil {
+		t.Errorf("%q, %v, want %q", full, err, path)
 	}
 }
 

@@ -93,9 +93,14 @@ func New(m *tracker.Manager, opts *Options) vfs.VFS {
 }
 
 // FullPathname resolves symbolic links: a database has one name, however it is
-// opened.
+// opened. In a directory that does not exist there is nothing to be resolved, and
+// opening will tell.
 func (v *replicating) FullPathname(name string) (string, error) {
-	return v.inner.FullPathname(name)
+	full, err := v.inner.FullPathname(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return filepath.Abs(name)
+	}
+	return full, err
 }
 
 // Delete implements [vfs.VFS].
