@@ -54,7 +54,8 @@
 //   - A database (or WAL) that may not be written is opened read-only.
 //   - An empty file counts as absent, so that no transaction opens an empty journal.
 //   - With a chunk size (SQLITE_FCNTL_CHUNK_SIZE) a file grows and shrinks by whole chunks.
-//   - A path through a directory that does not exist is a path: opening it fails.
+//   - A path through a directory that does not exist is a path: opening it fails. A symbolic
+//     link to nothing is a database that is made where the link points to.
 //
 // And SQLITE_IOCAP_BATCH_ATOMIC is hidden: with it this SQLite does not count changes,
 // and other connections read stale pages. Closing a file twice is harmless, since

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/boule-db/boule/wasmvfs"
@@ -205,5 +206,31 @@ func TestSymbolicLinkIsNoJournal(t *testing.T) {
 	}
 	if _, err := os.Stat(victim); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what it points to was made: %v", err)
+	}
+}
+
+// TestDanglingLinks opens a database by links, of which the last leads to nothing.
+func TestDanglingLinks(t *testing.T) {
+	const okSymlink = sqlite3.ExtendedErrorCode(2 << 8) // no error
+	dir := filepath.Dir(tempPath(t))
+	for link, to := range map[string]string{"a": "sub/../b", "b": filepath.Join(dir, "c", "db"), "loop": "loop"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sub := range []string{"c", "sub"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full, err := vfs.Find(wasmvfs.Name).FullPathname(filepath.Join(dir, "a"))
+	if want := filepath.Join(dir, "c", "db"); full != want || !errors.Is(err, okSymlink) {
+		t.Errorf("%q, %v, want %q", full, err, want)
+	}
+	c := open(t, wasmvfs.Name, filepath.Join(dir, "a"), "")
+	exec(t, c, "CREATE TABLE t (a)")
+	wantStaged(t, filepath.Join(dir, "c", "db"))
+	if full, err := vfs.Find(wasmvfs.Name).FullPathname(filepath.Join(dir, "loop")); err == nil || errors.Is(err, okSymlink) {
+		t.Errorf("a link to itself is %q, %v", full, err)
 	}
 }

@@ -93,12 +93,11 @@ func New(m *tracker.Manager, opts *Options) vfs.VFS {
 }
 
 // FullPathname resolves symbolic links: a database has one name, however it is
-// opened. In a directory that does not exist there is nothing to be resolved, and
-// opening will tell.
+// opened. What is missing on the way is no error yet: opening will tell.
 func (v *replicating) FullPathname(name string) (string, error) {
 	full, err := v.inner.FullPathname(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return filepath.Abs(name)
+		return resolve(name)
 	}
 	return full, err
 }
