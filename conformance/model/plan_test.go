@@ -103,7 +103,7 @@ var mixes = []mix{
 		act: 12, goOn: 6, visit: 1, flush: 1, killAt: 2, kill: 1, fault: 4, late: 2, wait: 1,
 	}},
 	{"everything", 3, 2, 2, 1, 5, map[verb]int{
-		act: 10, goOn: 10, write: 1, visit: 2, flush: 1, foreign: 2, rollBack: 1, exclusive: 1, read: 1,
+		act: 10, goOn: 10, write: 1, visit: 2, flush: 1, foreign: 4, rollBack: 2, exclusive: 2, read: 1,
 		closing: 1, kill: 1, killAt: 1, reboot: 1, fault: 2, late: 1, wait: 2,
 	}},
 }
@@ -131,11 +131,11 @@ func (m *mix) draw(t *rapid.T) *plan {
 		spaced:     m.weights[reboot] > 0 && rapid.Bool().Draw(t, "spaced"),
 	}
 	verbs := rapid.SampledFrom(m.verbs())
-	who, how, what := rapid.IntRange(0, 15), rapid.IntRange(0, int(untils)-1), rapid.IntRange(0, 47)
+	who, how, what := rapid.IntRange(0, 15), rapid.IntRange(-int(untils), int(untils)-1), rapid.IntRange(0, 47)
 	actions := map[string]func(*rapid.T){}
 	for i := range m.steps {
 		actions[fmt.Sprint("step", i)] = func(t *rapid.T) {
-			s := step{verb: verbs.Draw(t, "verb"), a: who.Draw(t, "a"), b: how.Draw(t, "b"), c: what.Draw(t, "c")}
+			s := step{verb: verbs.Draw(t, "verb"), a: who.Draw(t, "a"), b: max(how.Draw(t, "b"), 0), c: what.Draw(t, "c")}
 			p.steps = append(p.steps, s)
 		}
 	}

@@ -109,6 +109,7 @@ func (w *world) take(s step) {
 		w.transact(p(), s, t, u, txn{})
 	case foreign:
 		w.foreign(w.txn(s.c))
+		w.burst(w.next(w.strange.String()), s)
 	case read:
 		w.task(p(), s, "read", func(c *conn) error { return c.opened(c.read) })
 	case closing:
@@ -180,12 +181,13 @@ func (w *world) txn(n int) txn {
 	return t
 }
 
-// task begins something, unless the connection is at work.
+// task begins something, unless the connection is at work, which then goes on until the step says.
 func (w *world) task(p *process, s step, name string, f func(*conn) error) {
 	c := p.conns[(s.a/4)%len(p.conns)]
 	if !c.busy {
 		w.begin(c, name, func() error { return f(c) })
 	}
+	w.burst(w.next(c.String()), s)
 }
 
 // opened opens the connection first.

@@ -344,14 +344,14 @@ type alarm struct{ w *world }
 func (a *alarm) Enabled(context.Context, slog.Level) bool { return true }
 
 func (a *alarm) Handle(_ context.Context, r slog.Record) error {
-	if strings.Contains(r.Message, "panic") {
+	if strings.Contains(r.Message, "panic") || strings.Contains(r.Message, "changed without a notice") {
 		var b strings.Builder
 		b.WriteString(r.Message)
 		r.Attrs(func(at slog.Attr) bool {
 			fmt.Fprintf(&b, " %s=%v", at.Key, at.Value)
 			return true
 		})
-		a.w.bad("no panic", "%s", &b)
+		a.w.bad("log", "%s", &b)
 	}
 	return nil
 }
