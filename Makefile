@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOLS   := internal/devtools
 PLATFORMS := linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 windows/amd64 freebsd/amd64
 
-.PHONY: build test race vet lint fmt tidy cross check bench torture demo servers spin sqlite-veryquick sqlite-full sqlite-mptest sqlite-ci clean
+.PHONY: build test race vet lint fmt tidy cross check bench torture demo servers spin mutants sqlite-veryquick sqlite-full sqlite-mptest sqlite-ci clean
 
 build: ## the program, static, into bin/
 	$(GO) build -trimpath -ldflags '-s -w -X github.com/boule-db/boule.versionString=$(VERSION)' -o $(BIN)/boule ./cmd/boule
@@ -55,6 +55,9 @@ demo:
 
 spin: ## the model of the spool protocol, in every state (needs spin and gcc)
 	$(GO) run ./conformance/promela
+
+mutants: ## break the code in one place at a time: a test must notice
+	$(GO) run ./conformance/mutants
 
 sqlite-veryquick sqlite-full sqlite-mptest sqlite-ci: ## SQLite's own tests over our VFS (conformance/sqlite; needs gcc, Tcl, apt)
 	bash conformance/sqlite/run.sh $(@:sqlite-%=%)

@@ -1,0 +1,286 @@
+package main
+
+// What the model of conformance/promela is broken in, too.
+var (
+	metaFirst = []edit{
+		{"tracker/build.go", "	housekeeping error                  // staged, but not tidied up\n", "	housekeeping error                  // staged, but not tidied up\n	later        []func() error\n"},
+		{"tracker/build.go", "	if p.err = p.ts.producer.StageChunk(f, data); p.err == nil ||", "	held := append([]byte(nil), data...)\n	p.later = append(p.later, func() error { return p.ts.producer.StageChunk(f, held) })\n	if p.err == nil ||"},
+		{"tracker/build.go", "	p.sequence = m.Sequence\n", "	p.sequence = m.Sequence\n	for _, stage := range p.later {\n		if err := stage(); err != nil {\n			return err\n		}\n	}\n"},
+	}
+	deleteFirst = []edit{{"copier/upload.go", "		if err := p.put(ctx, cl.Chunks, name", "		if err := u.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {\n			return err\n		}\n		if err := p.put(ctx, cl.Chunks, name"}}
+	wrongOrder  = []edit{
+		{"spool/consumer.go", "[]string{readyDir, consumingDir} { // content", "[]string{consumingDir, readyDir} { // content"},
+		{"spool/consumer.go", "	some, err := nonEmpty(c.dir, stagedChunks)\n	if err != nil {\n		return false, fmt.Errorf(\"spool: look for chunks: %w\", err)\n	}\n	if some {\n		return false, nil\n	}\n	busy, err := c.Busy()\n	return !busy && err == nil, err\n", "	if busy, err := c.Busy(); busy || err != nil {\n		return false, err\n	}\n	some, err := nonEmpty(c.dir, stagedChunks)\n	return !some && err == nil, err\n"},
+	}
+)
+
+// mutants are in the order of the table in spool/SPOOL.md.
+var mutants = []mutant{
+	{
+		id: "meta-before-chunks", what: "the manifest is staged before its chunks", quick: true,
+		edits: metaFirst,
+		pkg:   "tracker", test: "TestFaultAtEveryOperation",
+	},
+	{
+		id: "delete-before-upload", what: "a chunk is removed before it is uploaded", quick: true,
+		edits: deleteFirst,
+		pkg:   "copier", test: "TestCrashAtEachRequest",
+	},
+	{
+		id: "emptiness-order", what: "consuming, ready and staging are found empty in the wrong order", quick: true,
+		edits: wrongOrder,
+		pkg:   "spool", test: "TestNothingSlipsPast",
+	},
+	{
+		id: "meta-before-chunks-model", what: "the same, found by the state machine", quick: true,
+		edits: metaFirst, pkg: "conformance/model", test: "TestModel",
+	},
+	{
+		id: "delete-before-upload-model", what: "the same, found by the state machine", quick: true,
+		edits: deleteFirst, pkg: "conformance/model", test: "TestModel",
+	},
+	{
+		id: "emptiness-order-model", what: "the same, found by the state machine", quick: true,
+		edits: wrongOrder, pkg: "conformance/model", test: "TestModel",
+	},
+	{
+		id: "I1", what: "files may be written after they appeared",
+		edits: []edit{{"spool/share.go", "return 0o400 | s.group&0o040", "return 0o600 | s.group&0o040"}},
+		pkg:   "spool", test: "TestEverythingFollowsThePrefix",
+	},
+	{
+		id: "I1-whole", what: "a file is written where it appears",
+		edits: []edit{{"internal/fsx/publish.go", "f, err := fsys.Create(scratch, ", "f, err := fsys.Create(\"f\", "}},
+		pkg:   "internal/fsx", test: "TestPublishAndCrash",
+	},
+	{
+		id: "I2", what: "a chunk is uploaded whatever its content",
+		edits: []edit{{"copier/upload.go", "case errors.Is(err, spool.ErrCorrupt), err == nil && manifest.Sum(data) != sum:", "case errors.Is(err, spool.ErrCorrupt):"}},
+		pkg:   "copier", test: "TestCorruptChunk",
+	},
+	{
+		id: "I3", what: "chunks are not staged",
+		edits: []edit{{"tracker/build.go", "	if p.err = p.ts.producer.StageChunk(f, data); p.err == nil ||", "	if p.err == nil ||"}},
+		pkg:   "tracker", test: "TestHistories",
+	},
+	{
+		id: "I4", what: "chunks are garbage that another manifest in the spool references",
+		edits: []edit{{"spool/publish.go", "	if len(manifests) > 1 {", "	if len(manifests) > 1<<20 {"}},
+		pkg:   "spool", test: "TestGarbageSparesOtherManifests",
+	},
+	{
+		id: "I5", what: "the ready snapshot lacks its chunks",
+		edits: []edit{{"spool/publish.go", "range only(staged, refs) {", "range only(staged[:0], refs) {"}},
+		pkg:   "spool", test: "TestReadyIsPublishedOnceUntilTaken",
+	},
+	{
+		id: "I6", what: "the ready snapshot is built in its place",
+		edits: []edit{{"spool/publish.go", "	tmp := stagedScratch + \"/\" + p.root.scratchName()\n", "	tmp := readyDir\n"}},
+		pkg:   "conformance/model", test: "TestModel",
+	},
+	{
+		id: "I7", what: "a snapshot in consuming is thrown away for the next",
+		edits: []edit{{"spool/consumer.go", "		err := c.dir.RenameDir(readyDir, consumingDir)\n", "		if some, _ := nonEmpty(c.dir, readyDir); some {\n			_ = c.dir.RemoveAll(consumingDir)\n		}\n		err := c.dir.RenameDir(readyDir, consumingDir)\n"}},
+		pkg:   "spool", test: "TestReadyIsPublishedOnceUntilTaken",
+	},
+	{
+		id: "I8", what: "the manifest of a batch is removed before it is uploaded",
+		edits: []edit{{"copier/ready.go", "		err = p.publish(ctx, candidate{name: name, data: data, m: m}, nil)\n", "		if err := removeManifests(b, names); err != nil {\n			return err\n		}\n		err = p.publish(ctx, candidate{name: name, data: data, m: m}, nil)\n"}},
+		pkg:   "conformance/model", test: "TestModel",
+	},
+	{
+		id: "I9", what: "all snapshots have the same name",
+		edits: []edit{{"spool/layout.go", "	return fmt.Sprintf(\"%s.%d.%d.%s\", r.opts.Process, r.opts.Now().UnixMicro(), r.counter.Add(1), r.random())\n", "	return \"1.1.1.1\"\n"}},
+		pkg:   "spool", test: "TestReadyIsPublishedOnceUntilTaken",
+	},
+	{
+		id: "I10", what: "garbage is collected as if each snapshot were published",
+		edits: []edit{{"tracker/build.go", "producer.CollectGarbage(published, refs, p.copied)", "producer.CollectGarbage(published || err == nil, refs, p.copied)"}},
+		pkg:   "tracker", test: "TestHistories",
+	},
+	{
+		id: "I11", what: "consuming is found empty before ready",
+		edits: []edit{{"spool/consumer.go", "[]string{readyDir, consumingDir} { // content", "[]string{consumingDir, readyDir} { // content"}},
+		pkg:   "spool", test: "TestNothingSlipsPast",
+	},
+	{
+		id: "I12", what: "the identity of a manifest does not tell that it was published",
+		edits: []edit{{"spool/consumer.go", "		now.ChangeTime.Equal(m.info.ChangeTime) && now", "		now"}},
+		pkg:   "spool", test: "TestPublicationChangesIdentityOfStagedManifest",
+	},
+	{
+		id: "I13", what: "chunks that could not be uploaded count as uploaded",
+		edits: []edit{{"copier/upload.go", "		if err := p.put(ctx, cl.Chunks, name, manifest.Compress(data)); err != nil {", "		if err := p.put(ctx, cl.Chunks, name, manifest.Compress(data)); err != nil && isOutage(err) && ctx.Err() != nil {"}},
+		pkg:   "copier", test: "TestEachRequestFails",
+	},
+	{
+		id: "I14", what: "the staged manifest is uploaded while a snapshot waits",
+		edits: []edit{{"spool/consumer.go", "	return !busy && err == nil, err\n", "	return (!busy || c.dir != nil) && err == nil, err\n"}},
+		pkg:   "spool", test: "TestNothingSlipsPast",
+	},
+	{
+		id: "I15", what: "staged manifests are never uploaded",
+		edits: []edit{{"copier/staged.go", "	for _, m := range staged {\n		err := p.stagedManifest", "	for _, m := range staged[:0] {\n		err := p.stagedManifest"}},
+		pkg:   "copier", test: "TestFlush",
+	},
+	{
+		id: "I16", what: "the spool reaches a network",
+		edits: []edit{{"spool/doc.go", "package spool\n", "package spool\n\nimport _ \"net/http\"\n"}},
+		pkg:   "", test: "TestNoNetworkInTheCommitPath",
+	},
+	{
+		id: "I17", what: "there is no collection of garbage",
+		edits: []edit{{"spool/publish.go", "	p.pending += copied + 1\n	if !published && copied", "	p.pending += copied + 1\n	if p.pending > 0 || !published && copied"}},
+		pkg:   "spool", test: "TestGarbage",
+	},
+	{
+		id: "I18-sync", what: "what appears in a spool is synced",
+		edits: []edit{{"internal/fsx/publish.go", "_, err = f.Write(data)", "_, err = f.Write(data)\n	_ = f.Sync()"}},
+		pkg:   "internal/fsx", test: "TestPublishAndCrash",
+	},
+	{
+		id: "I18", what: "the time of the boot tells boots apart, and not its uuid alone",
+		edits: []edit{{"spool/root.go", "for drift := int64(-bootDrift); drift <= bootDrift; drift++ {", "for drift := int64(0); drift <= 0; drift++ {"}},
+		pkg:   "spool", test: "TestBootTimesThatDifferMeet",
+	},
+	{
+		id: "I19", what: "a failed transaction is taken for a state of the database",
+		edits: []edit{{"tracker/snapshot.go", "	} else if hot {\n", "	} else if hot && held > Exclusive {\n"}},
+		pkg:   "tracker", test: "TestHotJournal",
+	},
+	{
+		id: "I20", what: "a full last chunk is followed by an empty one",
+		edits: []edit{{"tracker/build.go", "int((size + manifest.ChunkSize - 1) / manifest.ChunkSize)", "int(size/manifest.ChunkSize + 1)"}},
+		pkg:   "tracker", test: "TestSizes",
+	},
+	{
+		id: "I21", what: "a snapshot is not full although there is doubt",
+		edits: []edit{{"tracker/snapshot.go", "	case p.base == nil, forced, rescan:\n", "	case p.base == nil, (forced || rescan) && p.base.Sequence == 0:\n"}},
+		pkg:   "tracker", test: "TestDecisions",
+	},
+	{
+		id: "I22", what: "the object of a chunk depends on more than its content",
+		edits: []edit{{"copier/upload.go", "p.put(ctx, cl.Chunks, name, manifest.Compress(data))", "p.put(ctx, cl.Chunks, name+p.e.key.Target, manifest.Compress(data))"}},
+		pkg:   "copier", test: "TestCrashAtEachRequest",
+	},
+	{
+		id: "I23", what: "a snapshot starts from whatever is staged",
+		edits: []edit{{"tracker/snapshot.go", "		p.incremental = sameID(p.base.VersionID, t.prev) ||", "		p.incremental = len(p.base.VersionID) > 0 || sameID(p.base.VersionID, t.prev) ||"}},
+		pkg:   "tracker", test: "TestDecisions",
+	},
+	{
+		id: "I24", what: "a panic of the tracker reaches SQLite",
+		edits: []edit{{"tracker/tracker.go", "		if r := recover(); r != nil {\n			err := fmt.Errorf(\"%w: %s: %v\", ErrPanic, op, r)", "		if r := recover(); r != nil {\n			panic(r)\n		} else if r != nil {\n			err := fmt.Errorf(\"%w: %s: %v\", ErrPanic, op, r)"}},
+		pkg:   "tracker", test: "TestPanic",
+	},
+	{
+		id: "I25", what: "two passes work on a spool at once",
+		edits: []edit{{"copier/copier.go", "turn:     make(chan struct{}, 1),", "turn:     make(chan struct{}, 2),"}},
+		pkg:   "copier", test: "TestOnePassAtATime",
+	},
+	{
+		id: "I26", what: "a reader moves to a newer snapshot within a transaction",
+		edits: []edit{{"wasmvfs/snapshot_file.go", "	if f.lock != vfs.LOCK_NONE {\n		return \"\", sqlite3.LOCKED\n", "	if f.lock > vfs.LOCK_SHARED {\n		return \"\", sqlite3.LOCKED\n"}},
+		pkg:   "wasmvfs", test: "TestSnapshotStaysWithinATransaction",
+	},
+	{
+		id: "W2", what: "the commit path reaches the store",
+		edits: []edit{{"tracker/doc.go", "package tracker\n", "package tracker\n\nimport _ \"github.com/boule-db/boule/store\"\n"}},
+		pkg:   "", test: "TestNoNetworkInTheCommitPath",
+	},
+	{
+		id: "W3", what: "the group of the prefix does not own what is made below it",
+		edits: []edit{{"spool/share.go", "	return 0o700 | s.group | fs.ModeSetgid\n", "	return 0o700\n"}},
+		pkg:   "spool", test: "TestEverythingFollowsThePrefix",
+	},
+	{
+		id: "W5", what: "spools of earlier boots stay",
+		edits: []edit{{"spool/unflushed.go", "		if !ok || id.UUID == r.boot.UUID {\n", "		if !ok || id.UUID != \"\" {\n"}},
+		pkg:   "spool", test: "TestEarlierBootsAreCleanedAndReported",
+	},
+	{
+		id: "W9", what: "a snapshot that failed is not retried",
+		edits: []edit{{"tracker/schedule.go", "if ts.failures > 0 && !ts.nextTry.After(now) {", "if false {"}},
+		pkg:   "tracker", test: "TestBackoff",
+	},
+	{
+		id: "W11", what: "a database seen for the first time gets no version id",
+		edits: []edit{{"tracker/snapshot.go", "	if len(v.id) == 0 {\n		// First sight.", "	if len(v.id) > 1<<20 {\n		// First sight."}},
+		pkg:   "tracker", test: "TestFirstSightOfFileWithoutID",
+	},
+	{
+		id: "W19", what: "under locking_mode=EXCLUSIVE nothing is staged before the end",
+		edits: []edit{{"wasmvfs/db.go", "if f.exclusive && f.needsSnapshot() {", "if false {"}},
+		pkg:   "wasmvfs", test: "TestExclusiveLockingMode",
+	},
+	{
+		id: "W20", what: "a visit closes the database, and with it the locks of others in this process",
+		edits: []edit{{"wasmvfs/db.go", "if f.vfs.visits.park(parkedFile{f.path, f.visit.asked, f.visit.got, f.File}) {", "if false {"}},
+		pkg:   "wasmvfs", test: "TestVisitorKeepsForeignLocks",
+	},
+	{
+		id: "W20-status", what: "what asks for the state closes the database",
+		edits: []edit{{"header.go", "if then, err := f.Stat(); err == nil && os.SameFile(then, now) {", "if false {"}},
+		pkg:   "", test: "TestStatusAndFlushKeepForeignLocks",
+	},
+	{
+		id: "W23", what: "everybody may have made the directory of a spool",
+		edits: []edit{{"spool/share.go", "	case info.Mode&0o002 != 0:\n		return fmt.Errorf(\"%w: everybody may write to %s\", ErrUnsafe, path)\n", ""}},
+		pkg:   "spool", test: "TestUnsafeSpoolIsRefused",
+	},
+	{
+		id: "W28", what: "two processes whose boot times differ do not find each other",
+		edits: []edit{{"spool/root.go", "for drift := int64(-bootDrift); drift <= bootDrift; drift++ {", "for drift := int64(0); drift <= 0; drift++ {"}},
+		pkg:   "spool", test: "TestBootTimesThatDifferMeet",
+	},
+	{
+		id: "W29", what: "spools of deleted databases with long paths stay",
+		edits: []edit{{"spool/clean.go", "				path = r.pathOf(base, key)\n			}\n			if path", "				path = \"\"\n			}\n			if path"}},
+		pkg:   "spool", test: "TestShortenedAndSimilarNamesAreCleaned",
+	},
+	{
+		id: "W32", what: "each transaction of a burst takes a snapshot",
+		edits: []edit{{"tracker/snapshot.go", "if written && len(waiting) == 0 && t.putOff(held, v, forced) {", "if false {"}},
+		pkg:   "tracker", test: "TestBurst",
+	},
+	{
+		id: "W32-chain", what: "a burst of two processes is not one",
+		edits: []edit{{"tracker/burst.go", "if !t.full && sameID(b.id, t.prev) {", "if false {"}},
+		pkg:   "tracker", test: "TestBurstOfTwoProcesses",
+	},
+	{
+		id: "W32-foreign", what: "a burst goes on over what a stranger wrote",
+		edits: []edit{{"tracker/burst.go", "if !t.full && sameID(b.id, t.prev) {", "if !t.full {"}},
+		pkg:   "tracker", test: "TestBurstOfAStranger",
+	},
+	{
+		id: "W32-crash", what: "what a process that died had put off is forgotten",
+		edits: []edit{{"tracker/burst.go", "case sameID(b.id, v.id):", "case false:"}},
+		pkg:   "tracker", test: "TestBurstSurvivesItsProcess",
+	},
+	{
+		id: "W32-close", what: "the last connection leaves without what was put off",
+		edits: []edit{{"wasmvfs/db.go", "if f.LockState() == vfs.LOCK_NONE && f.lastChance() {", "if false {"}},
+		pkg:   "wasmvfs", test: "TestLastCloseEndsBurst",
+	},
+	{
+		id: "durability", what: "the directory of a new journal is not synced",
+		edits: []edit{{"wasmvfs/file.go", "	return f.vfs.syncDirectory(dir)\n", "	_ = dir\n	return nil\n"}},
+		pkg:   "wasmvfs", test: "TestNewJournalIsDurable",
+	},
+	{
+		id: "durability-power", what: "the directory of a new journal is not synced, and the power fails",
+		edits: []edit{{"wasmvfs/journal_unix.go", "dir: filepath.Dir(path)}", "dir: filepath.Dir(path)[:0]}"}},
+		pkg:   "wasmvfs", test: "TestPowerLoss",
+	},
+	{
+		id: "durability-removal", what: "the directory of a removed journal is not synced, and the power fails",
+		edits: []edit{{"wasmvfs/vfs.go", "err != nil || !syncDir {", "err != nil || true {"}},
+		pkg:   "wasmvfs", test: "TestPowerLoss",
+	},
+	{
+		id: "superseded", what: "a manifest replaces one with a greater sequence",
+		edits: []edit{{"copier/upload.go", "	case m.m.Sequence < tap.sequence:\n", "	case m.m.Sequence < tap.sequence && tap.doubt:\n"}},
+		pkg:   "copier", test: "TestSuperseded",
+	},
+}
