@@ -108,7 +108,6 @@ func oneRound(ctx context.Context, rep *report, n int, cache string, d time.Dura
 	if err != nil {
 		return err
 	}
-	// A symbolic link on the way to it would hide mistakes in names.
 	r := &round{cache: cache, rng: rng, rep: rep, plan: newPlan(rng)}
 	if r.dir, err = os.MkdirTemp(base, "boule-torture-"); err != nil {
 		return err

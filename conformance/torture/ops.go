@@ -204,7 +204,7 @@ func (w *writer) two() error {
 	}
 	pair := word(w.rng)
 	var after [2]state
-	err := error(nil)
+	var err error
 	for i, name := range []string{"main", "two"} {
 		var before state
 		if before, err = readState(w.conn, name); err == nil {

@@ -18,15 +18,15 @@ import (
 
 // A proc is a child process of the runner.
 type proc struct {
-	spec    spec
-	cmd     *exec.Cmd
-	stdin   io.Closer // closing it asks the child to end
-	out     bytes.Buffer
-	done    chan struct{} // closed when it has ended
-	err     error         // how, after done
-	mu      sync.Mutex
-	stopped bool // by SIGSTOP
-	killed  bool // by us
+	spec  spec
+	cmd   *exec.Cmd
+	stdin io.Closer // closing it asks the child to end
+	out   bytes.Buffer
+	done  chan struct{} // closed when it has ended
+	err   error         // how, after done
+
+	mu     sync.Mutex
+	killed bool // by us
 }
 
 // start runs this program again as a child.
@@ -72,13 +72,9 @@ func (p *proc) kill() {
 	<-p.done
 }
 
-// signal sends SIGSTOP or SIGCONT.
+// signal sends SIGSTOP, SIGCONT or SIGQUIT.
 func (p *proc) signal(s syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cmd.Process.Signal(s) == nil {
-		p.stopped = s == syscall.SIGSTOP
-	}
+	_ = p.cmd.Process.Signal(s) // it may have ended
 }
 
 // ended says that the process has ended, and how if we did not end it.

@@ -52,7 +52,7 @@ func (r *record) sampled(s state, p prints) error {
 	return r.line("B %s %s %s %s .", fields(s), p.header, p.whole, p.live)
 }
 
-// Knowledge is what all records of a round say together.
+// A knowledge is what all records of a round say together.
 type knowledge struct {
 	seen       map[state]string    // who committed it, as far as it is known
 	rolledBack map[state]string    // by whom

@@ -226,7 +226,7 @@ func (r *round) flush() {
 	flushed := map[string]bool{}
 	if r.plan.flushes {
 		out, err := r.run(r.spec("flush"), 3*time.Minute)
-		if err != nil && !(r.plan.spoolGoes && noSpool(r.dir)) {
+		if err != nil && (!r.plan.spoolGoes || !noSpool(r.dir)) {
 			r.diverge("flush: %v", err)
 		}
 		for line := range strings.Lines(out) {
