@@ -154,30 +154,36 @@ func openVictim(ctx context.Context, dir, name string) (*victim, error) {
 	case "healthy":
 		v.settle = func() error { return v.r.Flush(ctx, v.db) }
 	case "spool-deleted":
-		v.trouble = func() func() { return deleting(cfg.SpoolDir) }
+		v.trouble = deleting(cfg.SpoolDir)
 	case "spool-full":
 		return v, fill(filepath.Join(spool, "filler"))
 	}
 	return v, nil
 }
 
-// deleting deletes a directory now and again until it is ended.
-func deleting(dir string) (end func()) {
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(*deletions)
-		defer tick.Stop()
-		for {
-			_ = os.RemoveAll(dir) // others make files in it meanwhile
-			select {
-			case <-tick.C:
-			case <-stop:
-				return
+// deleting returns what deletes a directory now and again until it is ended; only the time in between counts.
+func deleting(dir string) (begin func() (end func())) {
+	left := *deletions
+	return func() (end func()) {
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				from := time.Now()
+				timer := time.NewTimer(left)
+				select {
+				case <-timer.C:
+					_ = os.RemoveAll(dir) // others make files in it meanwhile
+					left = *deletions
+				case <-stop:
+					timer.Stop()
+					left = max(left-time.Since(from), 0)
+					return
+				}
 			}
-		}
-	}()
-	return func() { close(stop); <-done }
+		}()
+		return func() { close(stop); <-done }
+	}
 }
 
 // fill fills a file system to its last byte.
