@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -198,4 +199,25 @@ func TestCopierRequests(t *testing.T) {
 		}
 	})
 	t.Logf("%d operations, %d points of failure of requests in %v", len(copierOps), runs.Load(), time.Since(start).Round(time.Millisecond))
+}
+
+// Whoever asks for it, and however slow the store is: one pass at a time.
+func TestOnePassAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCopying(t, fsx.FailAt(-1, nil))
+		c.two()
+		c.bucket.SetPlan(storefault.Always(storefault.Fault{Delay: time.Second}))
+		c.copier.Add(c.cons, key)
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				if err := c.flush(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		c.judge("after three flushes")
+		c.stop()
+	})
 }
