@@ -34,7 +34,7 @@ func (s hookedStore) Put(ctx context.Context, key string, body []byte, cond stor
 // A world is a database and its replica, while a copier is stopped in the middle of a pass.
 type world struct {
 	t     *testing.T
-	dir   string
+	mem   *fsx.Mem // the spool is in it
 	d     *database
 	b     *bucket
 	other *copier.Copier // of another process, as it were
@@ -42,11 +42,29 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, dir: t.TempDir(), b: newBucket()}
-	w.d = newDatabase(t, openRoot(t, w.dir, nil), "/data/a.db", "t1", 4)
+	w := &world{t: t, mem: fsx.NewMem(&fsx.MemOptions{Now: fine()}), b: newBucket()}
+	w.d = newDatabase(t, w.root(nil), "/data/a.db", "t1", 4)
 	w.b.history = w.d.history
 	w.other = newCopier(t, &copier.Options{Open: opens(w.b)})
 	return w
+}
+
+// fine returns a clock that never tells the same time twice, as that of inodes does not for as
+// long as two operations take on a disk.
+func fine() func() time.Time {
+	var ticks atomic.Int64
+	return func() time.Time { return time.Now().Add(time.Duration(ticks.Add(1))) }
+}
+
+// root opens the spools as another process would.
+func (w *world) root(wrap func(fsx.FS) fsx.FS) *spool.Root {
+	w.t.Helper()
+	return openRoot(w.t, "/spool", &spool.Options{WrapFS: wrap, FS: func(dir string) (fsx.FS, error) {
+		if dir = strings.Trim(dir, "/"); dir == "" {
+			dir = "."
+		}
+		return w.mem.Sub(dir)
+	}})
 }
 
 func (w *world) commit()  { w.d.commit(1, 2) }
@@ -185,12 +203,12 @@ func TestInterleavings(t *testing.T) {
 							}
 						}
 						over.Store(true)
-						root := openRoot(t, w.dir, &spool.Options{WrapFS: func(f fsx.FS) fsx.FS {
+						root := w.root(func(f fsx.FS) fsx.FS {
 							return fsx.Faulty(f, func(op fsx.Op, name string) error {
 								before(fmt.Sprint(op, " ", filepath.Base(name)))
 								return nil
 							})
-						}})
+						})
 						over.Store(false)
 						c := newCopier(t, &copier.Options{
 							Open: opens(hookedStore{w.b, before}), ChunkUploads: 1,

@@ -96,7 +96,8 @@ func describe(base fsx.FS, boot string, key Key) (Info, error) {
 		info.Path, _ = Unmangle(key.Mangled)
 	}
 	err = usage(dir, "staging", &info.Staged)
-	for sub, u := range map[string]*Usage{readyDir: &info.Ready, consumingDir: &info.Consuming} {
+	for i, sub := range []string{readyDir, consumingDir} { // in the order in which content moves
+		u := []*Usage{&info.Ready, &info.Consuming}[i]
 		names, lerr := list(dir, sub)
 		if err == nil {
 			err = lerr
@@ -112,7 +113,8 @@ func describe(base fsx.FS, boot string, key Key) (Info, error) {
 
 // usage adds up what is in the chunks and meta directories of one place.
 func usage(dir fsx.FS, place string, u *Usage) error {
-	for sub, count := range map[string]*int{chunksDir: &u.Chunks, metaDir: &u.Manifests} {
+	for i, sub := range []string{chunksDir, metaDir} {
+		count := []*int{&u.Chunks, &u.Manifests}[i]
 		names, err := list(dir, place+"/"+sub)
 		if err != nil {
 			return err

@@ -132,7 +132,7 @@ func TestVisitorGivesWay(t *testing.T) {
 				t.Fatalf("visitor: %v; writer: %v", err1, err2)
 			}
 			visiting.Store(false)
-			if yields != (meanwhile < 20) {
+			if yields != (meanwhile < 200) {
 				t.Errorf("%d operations while the writer waited", meanwhile)
 			}
 			h, _ := m.Health(path)
