@@ -50,7 +50,7 @@ func Invariants() []Invariant {
 		{"I20", "A manifest lists one fingerprint for each 64 KiB, and only the last chunk may be shorter.", (*evidence).listed, nil},
 		{"I21", "Whoever finds no usable staged manifest stages all chunks.", nil, (*evidence).fullOnDoubt},
 		{"I22", "The store holds the same bytes once, however often they were uploaded.", (*evidence).storedOnce, nil},
-		{"I23", "A snapshot is incremental only if the staged manifest has the version id of the database when the transaction began, or has it now.", nil, (*evidence).incremental},
+		{"I23", "A snapshot is incremental only if the staged manifest has the version id of the database when the transaction began, or has it now, or had it before a burst whose record says what changed since.", nil, (*evidence).incremental},
 		{"I24", "No fault of replication changes what SQLite's calls return.", nil, (*evidence).sqlite},
 		{"I25", "At most one pass per process works on a spool at a time.", nil, (*evidence).onePass},
 		{"I26", "What a reader sees of one snapshot never changes.", nil, (*evidence).reader},
