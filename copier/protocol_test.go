@@ -299,6 +299,71 @@ func TestSlowManifest(t *testing.T) {
 	})
 }
 
+// The same, but the old one wins with a put of which its copier never hears, so that no tap shows it.
+func TestSlowManifestWithLostReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.b.mayGoBack = true
+		w.d.snapshot()
+		asked, carryOut := make(chan struct{}), make(chan struct{})
+		slow := newCopier(t, &copier.Options{Rescan: -1, MinBackoff: time.Hour, Open: opens(lostManifest{w.b, func() {
+			close(asked)
+			<-carryOut
+		}})})
+		slow.Add(w.d.root, w.d.key)
+		slow.Notify(w.d.key)
+		<-asked
+		w.commit()
+		once := true
+		other := newCopier(t, &copier.Options{Rescan: -1, Open: opens(afterManifest{w.b, func() {
+			if once && w.b.last[w.d.name] == w.d.seq {
+				once = false
+				close(carryOut)
+				synctest.Wait() // until the slow one has noted that its put failed
+			}
+		}})})
+		other.Add(w.d.root, w.d.key)
+		other.Notify(w.d.key)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if once || w.b.backs != 1 {
+			t.Fatalf("the manifest went back %d times", w.b.backs)
+		}
+		w.d.same(w.b)
+	})
+}
+
+// lostManifest loses the reply to each put of a manifest, which before precedes.
+type lostManifest struct {
+	store.Store
+	before func()
+}
+
+func (s lostManifest) Put(ctx context.Context, key string, body []byte, cond store.Condition) (store.Info, error) {
+	if !strings.HasPrefix(key, "m/") {
+		return s.Store.Put(ctx, key, body, cond)
+	}
+	s.before()
+	if info, err := s.Store.Put(ctx, key, body, cond); err != nil {
+		return info, err
+	}
+	return store.Info{}, errors.New("connection reset")
+}
+
+// afterManifest calls after behind each put of a manifest.
+type afterManifest struct {
+	store.Store
+	after func()
+}
+
+func (s afterManifest) Put(ctx context.Context, key string, body []byte, cond store.Condition) (store.Info, error) {
+	info, err := s.Store.Put(ctx, key, body, cond)
+	if strings.HasPrefix(key, "m/") {
+		s.after()
+	}
+	return info, err
+}
+
 // onManifest calls before ahead of each put of a manifest.
 type onManifest struct {
 	store.Store

@@ -283,4 +283,9 @@ var mutants = []mutant{
 		edits: []edit{{"copier/upload.go", "	case m.m.Sequence < tap.sequence:\n", "	case m.m.Sequence < tap.sequence && tap.doubt:\n"}},
 		pkg:   "copier", test: "TestSuperseded",
 	},
+	{
+		id: "tap-token", what: "two uploads that overlapped are not known by the attempt, but by the tap alone",
+		edits: []edit{{"copier/upload.go", "		token != p.e.root.TapToken(p.e.key.Target, m.name)\n", "		token == \"never\"\n"}},
+		pkg:   "copier", test: "TestSlowManifestWithLostReply",
+	},
 }
