@@ -398,7 +398,7 @@ func TestDamagedRecord(t *testing.T) {
 	})
 }
 
-// A snapshot that somebody waits for gives way, is said not to be there, and is repeated.
+// A snapshot that somebody waits for gives way, is not said to be there, and is repeated.
 func TestSnapshotGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newT(t)
@@ -414,7 +414,7 @@ func TestSnapshotGivesWay(t *testing.T) {
 		v.t = w.m.Track(w.path, v, tracker.Eager)
 		v.unlock()
 		v.close()
-		if h := w.health(); h.State != tracker.StateUnknown || h.LastError == nil {
+		if h := w.health(); h.State != tracker.StateUnknown || h.LastError != nil {
 			t.Errorf("state is %s, %v", h.State, h.LastError)
 		}
 		at, ok := w.m.NextDue()

@@ -116,19 +116,13 @@ func (d *database) nextDue() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// again makes an evaluation due that gave way.
+// again makes an evaluation due that gave way. What is known of the targets stays as it was.
 func (d *database) again() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.undone = true
 	d.retries++
 	d.retryAt = time.Now().Add(d.backoff(d.retries))
-	for _, ts := range d.targets {
-		if ts.failures == 0 {
-			ts.set(StateUnknown)
-			ts.err = ErrYield
-		}
-	}
 	d.m.rouse()
 }
 
