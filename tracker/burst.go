@@ -254,12 +254,16 @@ func (d *database) isPutOff() bool {
 	return !d.closed && !d.putOffUntil.IsZero()
 }
 
-// last says whether a snapshot is put off that nobody of this process will take if this
-// connection ends.
-func (d *database) last() bool {
+// last says whether a snapshot is put off that no connection of the application will take if this
+// one ends. Boule's own do not count: they end when the process does.
+func (d *database) last(mode Mode) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.refs == 1 && !d.closed && !d.putOffUntil.IsZero()
+	others := d.apps
+	if mode != Eager {
+		others--
+	}
+	return others == 0 && !d.closed && !d.putOffUntil.IsZero()
 }
 
 // LastChance reports whether the connection is about to leave a snapshot that was put off and
@@ -270,7 +274,7 @@ func (t *Tracker) LastChance() (yes bool) {
 		return false
 	}
 	t.guard("last chance", func() {
-		if yes = t.state != dirty && t.db.last(); yes {
+		if yes = t.state != dirty && t.db.last(t.mode); yes {
 			t.eager = true
 		}
 	}, func(error) { yes = false })

@@ -25,6 +25,7 @@ type database struct {
 
 	mu         sync.Mutex // guards what follows and the states of targets
 	refs       int
+	apps       int       // those of refs that the application has: others may end at any time
 	firstSight bool      // to be visited once although nobody wrote, which also cleans up
 	undone     bool      // a connection left without a snapshot of what it wrote
 	retryAt    time.Time // when undone is due
@@ -70,17 +71,23 @@ func newDatabase(m *Manager, db spool.DB) *database {
 	return d
 }
 
-func (d *database) attach() int {
+func (d *database) attach(mode Mode) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refs++
+	if mode != Eager {
+		d.apps++
+	}
 	return d.refs
 }
 
-func (d *database) detach() int {
+func (d *database) detach(mode Mode) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refs--
+	if mode != Eager {
+		d.apps--
+	}
 	return d.refs
 }
 

@@ -67,7 +67,7 @@ func (m *Manager) Track(path string, f File, mode Mode) *Tracker {
 			t.untracked = fmt.Errorf("%w: %w", ErrUntracked, err)
 			return
 		}
-		t.db, t.eager = db, mode == Eager
+		t.db, t.mode, t.eager = db, mode, mode == Eager
 	}, func(err error) { t.untracked = err })
 	return t
 }
@@ -103,7 +103,7 @@ func (m *Manager) attach(path string, f File, mode Mode) (*database, error) {
 	}
 	delete(m.refused, path)
 	m.byPath[db.Path] = d
-	if d.attach() == 1 {
+	if d.attach(mode) == 1 {
 		m.idle--
 	}
 	return d, nil
@@ -162,10 +162,10 @@ func (m *Manager) refuse(path string, err error) {
 }
 
 // detach ends the use of the record by one tracker.
-func (m *Manager) detach(d *database) {
+func (m *Manager) detach(d *database, mode Mode) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if d.detach() > 0 {
+	if d.detach(mode) > 0 {
 		return
 	}
 	d.closeProducers()

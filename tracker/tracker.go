@@ -27,6 +27,7 @@ type Tracker struct {
 	file      File
 	path      string
 	log       *slog.Logger
+	mode      Mode
 
 	eager bool // the next unlock evaluates whatever the state
 	state evaluation
@@ -188,7 +189,7 @@ func (t *Tracker) Close() {
 		if t.state == dirty && !t.db.gated(time.Now()) {
 			t.db.leave()
 		}
-		t.m.detach(t.db)
+		t.m.detach(t.db, t.mode)
 	}, func(error) {})
 	t.db, t.untracked = nil, fmt.Errorf("%w: connection is closed", ErrUntracked)
 }
