@@ -211,8 +211,10 @@ func (p *process) wrap(actor doctor.Actor) func(fsx.FS) fsx.FS {
 				return nil // while the root looks for the directory of its boot it holds a lock
 			}
 			who := p.copier(actor.Name)
-			if c := p.tracking; c != nil && actor.Role == doctor.Producer {
-				who = c.String()
+			if actor.Role == doctor.Producer { // on the connection's own goroutine
+				if c := p.tracking; c != nil {
+					who = c.String()
+				}
 			}
 			return p.w.gate.pass(context.Background(), &stop{
 				who: who, what: string(op) + " " + name, class: classify(op, name), op: op, p: p,
