@@ -20,6 +20,7 @@ import (
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store/budget"
 	"github.com/boule-db/boule/store/target"
 	"github.com/boule-db/boule/tracker"
 	"github.com/boule-db/boule/wasmvfs"
@@ -98,6 +99,7 @@ func replicate(dir string) (*tracker.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	unlimited := budget.NewLimiter(&budget.Options{Rate: -1, FlushRate: -1})
 	to := target.Target{File: &target.File{Directory: filepath.Join(dir, "store")}}
 	spec, err := json.Marshal(to)
 	if err != nil {
@@ -113,7 +115,8 @@ func replicate(dir string) (*tracker.Manager, error) {
 		if err := json.Unmarshal(spec, &t); err != nil {
 			return nil, err
 		}
-		return target.Open(ctx, t, nil)
+		// Validation waits for the store within transactions, so nothing else may slow it down.
+		return target.Open(ctx, t, &target.OpenOptions{Limiter: unlimited})
 	}
 	stores, err := open(context.Background(), spec)
 	if err != nil {
