@@ -41,60 +41,38 @@ func (f *osFile) do(op string, call func(fd int) error) error {
 	return &fs.PathError{Op: op, Path: f.path, Err: err}
 }
 
-func (f *osFile) ReadAt(p []byte, off int64) (n int, err error) {
+func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, &fs.PathError{Op: "readat", Path: f.path, Err: unix.EINVAL}
 	}
-	for n < len(p) {
-		var m int
-		err := f.do("read", func(fd int) (err error) {
-			m, err = unix.Pread(fd, p[n:], off+int64(n))
-			return err
-		})
-		if err != nil {
-			return n, err
-		}
-		if m <= 0 {
-			return n, io.EOF
-		}
-		n += m
-	}
-	return n, nil
+	return f.all("read", p, io.EOF, func(fd, n int) (int, error) { return unix.Pread(fd, p[n:], off+int64(n)) })
 }
 
-func (f *osFile) Write(p []byte) (n int, err error) {
-	for n < len(p) {
-		var m int
-		err := f.do("write", func(fd int) (err error) {
-			m, err = unix.Write(fd, p[n:])
-			return err
-		})
-		if err != nil {
-			return n, err
-		}
-		if m <= 0 {
-			return n, io.ErrShortWrite
-		}
-		n += m
-	}
-	return n, nil
+func (f *osFile) Write(p []byte) (int, error) {
+	return f.all("write", p, io.ErrShortWrite, func(fd, n int) (int, error) { return unix.Write(fd, p[n:]) })
 }
 
-func (f *osFile) WriteAt(p []byte, off int64) (n int, err error) {
+func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, &fs.PathError{Op: "writeat", Path: f.path, Err: unix.EINVAL}
 	}
+	return f.all("write", p, io.ErrShortWrite, func(fd, n int) (int, error) { return unix.Pwrite(fd, p[n:], off+int64(n)) })
+}
+
+// all repeats a call that may do a part only, of which n bytes are done, until it did all of p. The
+// error is end when the call does nothing.
+func (f *osFile) all(op string, p []byte, end error, call func(fd, n int) (int, error)) (n int, err error) {
 	for n < len(p) {
 		var m int
-		err := f.do("write", func(fd int) (err error) {
-			m, err = unix.Pwrite(fd, p[n:], off+int64(n))
+		err := f.do(op, func(fd int) (err error) {
+			m, err = call(fd, n)
 			return err
 		})
 		if err != nil {
 			return n, err
 		}
 		if m <= 0 {
-			return n, io.ErrShortWrite
+			return n, end
 		}
 		n += m
 	}
