@@ -42,8 +42,8 @@ check: fmt tidy vet lint test race cross ## what CI runs, without the S3 servers
 servers: ## the store suite against real S3 servers on loopback (installs them)
 	bash .ci/servers/run-store-suite.sh
 
-bench: ## measured, as ratios within one run
-	$(GO) run ./conformance/bench
+bench: ## one table, measured as ratios within one run, and the limits that it must keep; BENCH=-quick: in a minute
+	$(GO) run ./conformance/bench $(BENCH)
 
 DURATION ?= 30m
 SEED     ?= 0

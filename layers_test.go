@@ -45,7 +45,7 @@ var fences = []struct {
 	prefix string
 	only   []string
 }{
-	{"github.com/tetratelabs/wazero", []string{"host"}},
+	{"github.com/tetratelabs/wazero", []string{"host", "conformance/sqlitewasm"}},
 	{"github.com/aws/", []string{"store/s3"}},
 	{"google.golang.org/protobuf", []string{"manifest"}},
 	{"github.com/spf13/", []string{"cmd"}},

@@ -31,14 +31,13 @@ type victim struct {
 	r       *boule.Replicator
 	trouble func() (end func()) // begins with a block; may be nil
 	settle  func() error        // after a block; may be nil
-	p50     sample
-	p99     sample
+	found   latencies
 }
 
 // faults measures what a small transaction costs when replication can't do its work, as ratio to when it
 // can: 4 KiB pages, a database of some 10 MB on the directory's file system, spools on tmpfs (as
 // root: each on one of its own; else where the database is, and without the variant of the full disk).
-func faults(ctx context.Context, work string) (err error) {
+func (b *bench) faults(ctx context.Context, work string) (err error) {
 	if err := noCredentials(); err != nil {
 		return err
 	}
@@ -65,7 +64,7 @@ func faults(ctx context.Context, work string) (err error) {
 		case err == nil:
 			mounts = append(mounts, spool)
 		case i == 0:
-			fmt.Fprintf(os.Stderr, "bench: no tmpfs of its own (%v): spools are beside the databases, and no disk gets full\n", err)
+			b.Note("faults: no tmpfs of its own (%v): spools are beside the databases, and no disk gets full", err)
 		case len(mounts) > 0:
 			return err
 		}
@@ -78,30 +77,36 @@ func faults(ctx context.Context, work string) (err error) {
 		}
 		victims = append(victims, v)
 	}
-	for range *rounds {
-		latencies := make([][]time.Duration, len(victims))
-		for b := range blocks {
+	err = b.each(ctx, func(context.Context, int) error {
+		took := make([][]time.Duration, len(victims))
+		for k := range few(blocks, 2) {
 			for i := range victims {
-				i := (b + i) % len(victims)
+				i := (k + i) % len(victims)
 				ds, err := victims[i].block()
 				if err != nil {
 					return fmt.Errorf("%s: %w", victims[i].name, err)
 				}
-				latencies[i] = append(latencies[i], ds...)
+				took[i] = append(took[i], ds...)
 			}
 		}
 		for i, v := range victims {
-			v.p50 = append(v.p50, quantile(latencies[i], 0.5))
-			v.p99 = append(v.p99, quantile(latencies[i], 0.99))
+			v.found.add(took[i])
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	w := table()
-	fmt.Fprintf(w, "small transactions in trouble (%d a round)\tp50 µs\tp99 µs\tp50 / healthy\tp99 / healthy\n", blocks*blockLength)
+	w := &site{setup: setup{page: 4096, journal: "DELETE", sync: "FULL", size: 10e6}}
 	for _, v := range victims {
-		fmt.Fprintf(w, "%s\t%v\t%v\t%v\t%v\n", v.name, v.p50, v.p99, v.p50.ratio(victims[0].p50), v.p99.ratio(victims[0].p99))
+		p50, p99 := w.row("faults", "commit, p50", v.name, v.found.p50, "µs"), w.row("faults", "commit, p99", v.name, v.found.p99, "µs")
+		if v != victims[0] {
+			p50 = p50.Over(w.row("", "", victims[0].name, victims[0].found.p50, ""))
+			p99 = p99.Over(w.row("", "", victims[0].name, victims[0].found.p99, ""))
+		}
+		b.Add(p50, p99)
 	}
-	fmt.Fprintln(w)
-	return w.Flush()
+	return nil
 }
 
 // block measures one block of transactions.
@@ -111,10 +116,10 @@ func (v *victim) block() ([]time.Duration, error) {
 		end = v.trouble()
 	}
 	defer end()
-	if _, err := insertRows(v.conn, warmUp/2); err != nil {
+	if _, err := insertRows(v.conn, warmUp/2, 1); err != nil {
 		return nil, err
 	}
-	ds, err := insertRows(v.conn, blockLength)
+	ds, err := insertRows(v.conn, blockLength, 1)
 	if err == nil && v.settle != nil {
 		err = v.settle()
 	}
@@ -138,10 +143,10 @@ func openVictim(ctx context.Context, dir, name string) (*victim, error) {
 	if v.conn, err = v.r.OpenConn(ctx, v.db, 0); err != nil {
 		return nil, err
 	}
-	err = v.conn.Exec(`PRAGMA synchronous=FULL; CREATE TABLE t(id INTEGER PRIMARY KEY, a INTEGER, b BLOB);
-		CREATE INDEX t_a ON t(a);
-		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<20000)
-		INSERT INTO t SELECT i, abs(random()) % 1000000, randomblob(480) FROM n`)
+	s := setup{page: 4096, journal: "DELETE", sync: "FULL", size: 10e6}
+	if err = v.conn.Exec(s.pragmas()); err == nil {
+		err = s.fill(v.conn)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,117 +1,178 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/conformance/bench/report"
 )
 
 var (
-	rounds = flag.Int("rounds", 5, "rounds, each with all variants")
-	only   = flag.String("only", "commits,faults,spool,upload,restore,start", "what to measure")
+	rounds = flag.Int("rounds", 5, "rounds, each with all engines")
+	only   = flag.String("only", "", "groups to measure, with commas between (default: "+strings.Join(names(true), ",")+"; also: "+strings.Join(names(false), ",")+")")
 	dir    = flag.String("dir", "", "where to work (default: the temporary directory)")
+	quick  = flag.Bool("quick", false, "small and few of everything, to see whether it works")
+	asJSON = flag.Bool("json", false, "print JSON instead of a table")
+	check  = flag.Bool("check", false, "fail if a limit is not kept")
+	limit  = flag.Duration("time", 15*time.Minute, "after that start no more rounds")
+	sizes  = flag.String("sizes", "10MB,1GB", "of the databases of the group sizes; sparse files, of which 256GB takes minutes")
+	bulk   = flag.Int("bulk-mb", 1000, "size of the database that is loaded in bulk")
+
 	// deletions is how often one of the spools of "faults" is deleted.
 	deletions = flag.Duration("deletions", 250*time.Millisecond, "between two deletions of a spool")
 
 	uses  = flag.Int("spool-transactions", 10_000, "transactions over which the size of a spool is measured")
 	seed  = flag.Uint64("seed", 1, "of those transactions")
-	size  = flag.Int("restore-mib", 256, "size of the database that is restored")
+	size  = flag.Int("restore-mb", 250, "size of the database that is restored")
 	child = flag.String("child", "", "internal: be a child process")
 )
+
+// A bench is one run.
+type bench struct {
+	*report.Report
+	rounds int
+}
+
+// A group is what is measured together.
+type group struct {
+	name      string
+	byDefault bool
+	run       func(b *bench, ctx context.Context, work string) error
+}
+
+// groups are in the order in which they are measured.
+func groups() []group {
+	return []group{
+		{"start", true, (*bench).start},
+		{"memory", true, (*bench).memory},
+		{"small", true, (*bench).small},
+		{"medium", true, (*bench).medium},
+		{"stall", true, (*bench).stall},
+		{"sizes", true, (*bench).sizes},
+		{"reads", true, (*bench).reads},
+		{"speedtest1", true, (*bench).speedtest},
+		{"bulk", true, (*bench).bulk},
+		{"upload", true, (*bench).upload},
+		{"restore", true, (*bench).restore},
+		{"faults", false, (*bench).faults},
+		{"spool", false, (*bench).spool},
+	}
+}
+
+// names are those of the groups that are measured by default, or those that are not.
+func names(byDefault bool) (names []string) {
+	for _, g := range groups() {
+		if g.byDefault == byDefault {
+			names = append(names, g.name)
+		}
+	}
+	return names
+}
 
 func main() {
 	flag.Parse()
 	if *child != "" {
-		if err := startChild(*child, flag.Arg(0)); err != nil {
+		if err := beChild(*child, flag.Args()); err != nil {
 			log.Fatal(err)
 		}
 		return
 	}
-	if err := run(context.Background()); err != nil {
+	ctx, stop := context.WithTimeout(context.Background(), *limit)
+	defer stop()
+	r, err := run(ctx)
+	if r != nil {
+		show := r.Text
+		if *asJSON {
+			show = r.JSON
+		}
+		err = errors.Join(err, show(os.Stdout))
+	}
+	if err == nil && *check && !r.OK() {
+		err = errors.New("bench: a limit is not kept")
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
+// run measures. The report is of what could be measured; it is nil if nothing was tried.
+func run(ctx context.Context) (*report.Report, error) {
+	if *quick {
+		*rounds, *bulk, *size, *uses, *sizes = 1, 16, 16, 100, "10MB"
+	}
+	wanted := names(true)
+	if *only != "" {
+		wanted = strings.Split(*only, ",")
+	}
+	all := append(names(true), names(false)...)
+	for _, name := range wanted {
+		if !slices.Contains(all, name) {
+			return nil, fmt.Errorf("-only %s: want some of %s", name, strings.Join(all, ","))
+		}
+	}
 	work, err := os.MkdirTemp(*dir, "boule-bench-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(work)
+	if work, err = filepath.EvalSymlinks(work); err != nil {
+		return nil, err
+	}
 	v, err := boule.Version(&boule.Config{})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Printf("%s, %s/%s, %d CPUs, SQLite %s, wazero %s (%s), rounds %d\n\n",
-		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), v.SQLite, v.Wazero, v.Engine, *rounds)
-	for _, what := range strings.Split(*only, ",") {
-		f, ok := map[string]func(context.Context, string) error{
-			"commits": commits, "faults": faults, "spool": spoolUse, "upload": upload, "restore": restore, "start": start,
-		}[what]
-		if !ok {
-			return fmt.Errorf("-only %s: want commits, faults, spool, upload, restore, start", what)
+	b := &bench{Report: report.New(""), rounds: *rounds}
+	b.Title = fmt.Sprintf("SQLite %s, wazero %s (%s), %d rounds", v.SQLite, v.Wazero, v.Engine, b.rounds)
+	for _, g := range groups() {
+		switch {
+		case !slices.Contains(wanted, g.name):
+			continue
+		case ctx.Err() != nil:
+			b.Note("%s was not measured: -time %v is over", g.name, *limit)
+			continue
 		}
-		sub := filepath.Join(work, what)
+		began := time.Now()
+		sub := filepath.Join(work, g.name)
 		if err := os.Mkdir(sub, 0o700); err != nil {
-			return err
+			return b.Report, err
 		}
-		if err := f(ctx, sub); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+		err := g.run(b, ctx, sub)
+		if err = errors.Join(err, os.RemoveAll(sub)); err != nil {
+			return b.Report, fmt.Errorf("%s: %w", g.name, err)
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s took %v\n", g.name, time.Since(began).Round(100*time.Millisecond))
+	}
+	return b.Report, nil
+}
+
+// each calls f for each round, as long as there is time. The first round is always made, and the context that f is
+// given does not end with the time: what has begun is measured to its end.
+func (b *bench) each(ctx context.Context, f func(ctx context.Context, round int) error) error {
+	for i := range b.rounds {
+		if i > 0 && ctx.Err() != nil {
+			break
+		}
+		if err := f(context.WithoutCancel(ctx), i); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// sample holds one figure of each round.
-type sample []float64
-
-func (s sample) sorted() sample {
-	c := slices.Clone(s)
-	slices.Sort(c)
-	return c
-}
-
-func (s sample) median() float64 {
-	c := s.sorted()
-	if len(c) == 0 {
-		return 0
+// few is n, or in a quick run the less.
+func few(n, less int) int {
+	if *quick {
+		return less
 	}
-	return (c[(len(c)-1)/2] + c[len(c)/2]) / 2
+	return n
 }
-
-// String is the median and, in brackets, the least and the greatest.
-func (s sample) String() string {
-	c := s.sorted()
-	if len(c) == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.3g [%.3g..%.3g]", c.median(), c[0], c[len(c)-1])
-}
-
-// ratio is s over base, round by round.
-func (s sample) ratio(base sample) sample {
-	r := make(sample, min(len(s), len(base)))
-	for i := range r {
-		r[i] = s[i] / base[i]
-	}
-	return r
-}
-
-// quantile is in microseconds; it sorts ds.
-func quantile(ds []time.Duration, q float64) float64 {
-	slices.SortFunc(ds, cmp.Compare[time.Duration])
-	return float64(ds[min(int(q*float64(len(ds))), len(ds)-1)]) / float64(time.Microsecond)
-}
-
-func table() *tabwriter.Writer { return tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0) }

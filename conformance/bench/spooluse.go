@@ -15,6 +15,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/conformance/bench/report"
 	"github.com/boule-db/boule/conformance/storetest/fakes3"
 	"github.com/boule-db/boule/store/target"
 )
@@ -30,10 +31,8 @@ type usage struct {
 // block is what file systems count in.
 const block = 4096
 
-// spoolUse prints the size of a spool over many random transactions, while no copier uploads anything.
-func spoolUse(ctx context.Context, work string) error {
-	w := table()
-	fmt.Fprintf(w, "%d random transactions, no upload\tdatabase MB\tspool MB\tspool / database\n", *uses)
+// spool measures the size of a spool over many random transactions, while no copier uploads anything.
+func (b *bench) spool(ctx context.Context, work string) error {
 	for _, stopped := range stops {
 		dir := filepath.Join(work, stopped.name)
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -43,10 +42,13 @@ func spoolUse(ctx context.Context, work string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s\t%.3g to %.3g\t%.3g\t%.2f\n", stopped.name, float64(u.smallest)/1e6, float64(u.largest)/1e6, float64(u.spool)/1e6, u.times)
+		b.Add(report.Row{
+			Group: "spool", What: fmt.Sprintf("%d random commits, %s", *uses, stopped.name), Engine: replicated, PageSize: 4096,
+			Journal: "DELETE", Sync: "OFF", Size: u.largest, Figure: report.Sample{float64(u.spool) / 1e6}, Unit: "MB",
+			Ratio: report.Sample{u.times}, To: "database",
+		})
 	}
-	fmt.Fprintln(w)
-	return w.Flush()
+	return nil
 }
 
 // A stop is a moment at which the store answers no more: copiers then wait in an upload, and do nothing

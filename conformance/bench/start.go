@@ -9,61 +9,78 @@ import (
 	"time"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/conformance/bench/report"
 )
 
-// start measures whole processes from start to first row: one that does nothing,
-// with a warm compilation cache, with an empty one, and without.
-func start(_ context.Context, work string) error {
-	self, err := os.Executable()
+// start measures whole processes from start to first row: one that does nothing, with a warm compilation cache, with
+// an empty one, and without.
+func (b *bench) start(ctx context.Context, work string) error {
+	warm := filepath.Join(work, "warm")
+	ms := map[string]report.Sample{}
+	once := func(what string, args ...string) error {
+		t := time.Now()
+		if _, err := runChild(args...); err != nil {
+			return err
+		}
+		ms[what] = append(ms[what], time.Since(t).Seconds()*1000)
+		return nil
+	}
+	if err := once("", "row", warm); err != nil { // fills the cache
+		return err
+	}
+	err := b.each(ctx, func(_ context.Context, round int) error {
+		for range few(3, 1) {
+			for _, p := range [][]string{{"nothing", "nothing"}, {"warm cache", "row", warm}} {
+				if err := once(p[0], p[1:]...); err != nil {
+					return err
+				}
+			}
+		}
+		if err := once("empty cache", "row", filepath.Join(work, fmt.Sprint(round))); err != nil {
+			return err
+		}
+		return once("no cache", "row", "off")
+	})
 	if err != nil {
 		return err
 	}
-	warm := filepath.Join(work, "warm")
-	ms := map[string]sample{}
-	once := func(kind, cache string) error {
-		t := time.Now()
-		if out, err := exec.Command(self, "-child", kind, cache).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", kind, err, out)
+	b.Add(report.Row{Group: "start", What: "a process that does nothing", Figure: ms["nothing"], Unit: "ms"})
+	for _, what := range []string{"warm cache", "empty cache", "no cache"} {
+		above := ms[what].Minus(ms["nothing"])
+		b.Add(report.Row{Group: "start", What: "to the first row, " + what, Engine: unreplicated, Figure: ms[what], Unit: "ms"},
+			report.Row{Group: "start", What: "above nothing, " + what, Engine: unreplicated, Figure: above, Unit: "ms"})
+		if what == "warm cache" {
+			b.Must(report.Limit{What: "warm start to the first row, above a process that does nothing", Measured: above, Limit: 60, Unit: "ms"})
 		}
-		ms[kind+cache] = append(ms[kind+cache], float64(time.Since(t).Microseconds())/1000)
-		return nil
 	}
-	if err := once("row", warm); err != nil { // fills the cache
-		return err
-	}
-	delete(ms, "row"+warm)
-	var cold sample
-	for i := range *rounds {
-		empty := filepath.Join(work, fmt.Sprintf("cold%d", i))
-		for _, p := range [][2]string{{"nothing", ""}, {"row", warm}, {"row", empty}, {"row", "off"}} {
-			if err := once(p[0], p[1]); err != nil {
-				return err
-			}
-		}
-		cold = append(cold, ms["row"+empty]...)
-	}
-	w := table()
-	fmt.Fprintln(w, "process start to first row\tms\tms above nothing")
-	nothing := ms["nothing"]
-	for _, r := range []struct {
-		name string
-		s    sample
-	}{{"nothing", nothing}, {"warm cache", ms["row"+warm]}, {"empty cache", cold}, {"no cache", ms["rowoff"]}} {
-		above := make(sample, len(r.s))
-		for i := range above {
-			above[i] = r.s[i] - nothing[i]
-		}
-		fmt.Fprintf(w, "%s\t%v\t%v\n", r.name, r.s, above)
-	}
-	fmt.Fprintln(w)
-	return w.Flush()
+	return nil
 }
 
-// startChild is what a measured process does.
-func startChild(kind, cache string) error {
-	if kind == "nothing" {
-		return nil
+// runChild runs a process that is this program, and returns what it prints.
+func runChild(args ...string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
 	}
+	out, err := exec.Command(self, append([]string{"-child"}, args...)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%v: %w: %s", args, err, out)
+	}
+	return string(out), nil
+}
+
+// beChild is what a measured process does.
+func beChild(kind string, args []string) error {
+	switch kind {
+	case "row":
+		return firstRow(args[0])
+	case "memory":
+		return useMemory(args[0], args[1])
+	}
+	return nil
+}
+
+func firstRow(cache string) error {
 	db, err := boule.Open(context.Background(), ":memory:", &boule.Config{CacheDir: cache})
 	if err != nil {
 		return err

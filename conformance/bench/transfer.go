@@ -8,30 +8,18 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/conformance/bench/report"
 )
 
-// upload counts what 1,000 small transactions at 100 a second cost in requests
-// and bytes.
-func upload(ctx context.Context, work string) error {
-	const n, rate = 1000, 100
-	r, err := boule.New(replicating(work))
+// upload counts what small transactions at 100 a second cost in requests and bytes.
+func (b *bench) upload(ctx context.Context, work string) error {
+	const rate = 100
+	n := few(1000, 100)
+	s := setup{page: 4096, journal: "DELETE", sync: "FULL", size: 10e6}
+	ctx = context.WithoutCancel(ctx)
+	w, err := newSite(ctx, work, s, []string{replicated}, nil)
 	if err != nil {
-		return err
-	}
-	defer r.Close(ctx)
-	name := filepath.Join(work, "upload.db")
-	conn, err := r.OpenConn(ctx, name, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := conn.Exec(`CREATE TABLE t(id INTEGER PRIMARY KEY, a INTEGER, b BLOB)`); err != nil {
-		return err
-	}
-	if err := r.Flush(ctx, name); err != nil {
 		return err
 	}
 	before := boule.ReadMetrics()
@@ -39,80 +27,73 @@ func upload(ctx context.Context, work string) error {
 	defer tick.Stop()
 	for range n {
 		<-tick.C
-		if _, err := insertRows(conn, 1); err != nil {
+		if _, err := insertRows(w.conns[replicated], 1, 1); err != nil {
 			return err
 		}
 	}
-	if err := r.Flush(ctx, name); err != nil {
+	if err := w.settle(ctx); err != nil {
 		return err
 	}
 	after := boule.ReadMetrics()
-	w := table()
-	fmt.Fprintf(w, "1,000 small transactions at %d/s\trequests\tbytes sent\n", rate)
 	total := int64(0)
 	for verb, n := range after.Requests {
 		total += n - before.Requests[verb]
 	}
-	fmt.Fprintf(w, "layout chunks\t%d\t%d\n\n", total, after.BytesSent-before.BytesSent)
-	return w.Flush()
+	what := fmt.Sprintf("%d small commits at %d/s", n, rate)
+	b.Add(w.row("upload", what, replicated, report.Sample{float64(total)}, "requests"),
+		w.row("upload", what, replicated, report.Sample{float64(after.BytesSent-before.BytesSent) / 1e6}, "MB sent"))
+	return w.close(ctx)
 }
 
 // restore measures restoring against copying the file.
-func restore(ctx context.Context, work string) error {
-	cfg := replicating(work)
-	r, err := boule.New(cfg)
+func (b *bench) restore(ctx context.Context, work string) error {
+	s := setup{page: 4096, journal: "DELETE", sync: "OFF"}
+	w, err := newSite(ctx, work, s, []string{replicated}, nil)
 	if err != nil {
 		return err
 	}
-	defer r.Close(ctx)
-	name := filepath.Join(work, "restore.db")
-	conn, err := r.OpenConn(ctx, name, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE)
-	if err != nil {
+	if err := w.load(replicated, int64(*size)*1e6); err != nil {
 		return err
 	}
-	// Half of each row can be compressed.
-	err = conn.Exec(fmt.Sprintf(`PRAGMA synchronous=OFF; CREATE TABLE t(a BLOB, b TEXT);
-		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)
-		INSERT INTO t SELECT randomblob(500), printf('%%0500d', i) FROM n`, *size<<20/1024))
-	if err == nil {
-		err = conn.Close()
-	}
-	if err != nil {
+	if err := w.settle(ctx); err != nil {
 		return err
 	}
-	if err := r.Flush(ctx, name); err != nil {
+	if err := w.close(ctx); err != nil {
 		return err
 	}
+	name := w.path(replicated)
 	fi, err := os.Stat(name)
 	if err != nil {
 		return err
 	}
-	mib := float64(fi.Size()) / (1 << 20)
-	var copied, restored sample
-	for i := range *rounds {
-		again := filepath.Join(work, fmt.Sprintf("copy%d", i))
+	mb := float64(fi.Size()) / 1e6
+	var copied, restored report.Sample
+	timed := func(s *report.Sample, what string, f func(out string) error) error {
+		out := filepath.Join(work, what)
 		t := time.Now()
-		if err := copyFile(again, name); err != nil {
+		if err := f(out); err != nil {
 			return err
 		}
-		copied = append(copied, mib/time.Since(t).Seconds())
-		if err := os.Remove(again); err != nil {
-			return err
-		}
-		out := filepath.Join(work, fmt.Sprintf("restored%d", i))
-		t = time.Now()
-		if _, err := boule.Restore(ctx, boule.SourceRef("", boule.CanonicalPath(name)), out, cfg, nil); err != nil {
-			return err
-		}
-		restored = append(restored, mib/time.Since(t).Seconds())
-		if err := os.Remove(out); err != nil {
-			return err
-		}
+		*s = append(*s, mb/time.Since(t).Seconds())
+		return os.Remove(out)
 	}
-	w := table()
-	fmt.Fprintf(w, "restore of %.0f MiB from a directory\tMiB/s\tratio to a synced copy\n", mib)
-	fmt.Fprintf(w, "layout chunks\t%v\t%v\n\n", restored, restored.ratio(copied))
-	return w.Flush()
+	err = b.each(ctx, func(ctx context.Context, _ int) error {
+		if err := timed(&copied, "copied", func(out string) error { return copyFile(out, name) }); err != nil {
+			return err
+		}
+		return timed(&restored, "restored", func(out string) error {
+			_, err := boule.Restore(ctx, boule.SourceRef("", boule.CanonicalPath(name)), out, replicating(work), nil)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	base := report.Row{Group: "restore", What: "copy and sync the file", Size: fi.Size(), Figure: copied, Unit: "MB/s"}
+	b.Add(base, report.Row{
+		Group: "restore", What: "restore from a directory", Engine: replicated, PageSize: 4096, Size: fi.Size(), Figure: restored, Unit: "MB/s",
+	}.Over(base))
+	return nil
 }
 
 // copyFile copies and syncs, which restore does too.

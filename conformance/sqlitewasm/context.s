@@ -1,1 +1,1 @@
-// This file lets the tests declare a function without a body.
+// This file lets the package declare a function without a body.

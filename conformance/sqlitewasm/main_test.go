@@ -2,32 +2,19 @@ package sqlitewasm_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"crypto/rand"
-	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	_ "unsafe" // for go:linkname
 
 	"github.com/ncruces/go-sqlite3/vfs"
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
-	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/boule-db/boule/conformance/spooltest"
+	"github.com/boule-db/boule/conformance/sqlitewasm"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/tracker"
@@ -39,107 +26,13 @@ const (
 	target   = "t"
 )
 
-//go:embed testdata
-var testdata embed.FS
-
-// newContext returns a context that holds the open files of one instance. go-sqlite3 keeps it
-// to itself, and its host functions need it.
-//
-//go:linkname newContext github.com/ncruces/go-sqlite3/internal/util.NewContext
-func newContext(ctx context.Context) context.Context
-
-// A program is one of SQLite's, compiled.
-type program struct {
-	runtime   wazero.Runtime
-	code      wazero.CompiledModule
-	instances atomic.Int64
-}
-
-// A run is a program and all instances that it starts.
-type run struct {
-	*program
-
-	children sync.WaitGroup
-
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-// runKey is what the run of an instance is found by in its context.
-type runKey struct{}
-
 // load compiles a program.
-func load(t *testing.T, name string) *program {
+func load(t *testing.T, name string) *sqlitewasm.Program {
 	t.Helper()
-	packed, err := testdata.Open("testdata/" + name + ".wasm.gz")
+	p, err := sqlitewasm.Load(t.Context(), name)
 	check(t, err)
-	unpacked, err := gzip.NewReader(packed)
-	check(t, err)
-	binary, err := io.ReadAll(unpacked)
-	check(t, err)
-	ctx := t.Context()
-	p := &program{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(2048))}
-	t.Cleanup(func() { check(t, p.runtime.Close(context.Background())) })
-	wasi_snapshot_preview1.MustInstantiate(ctx, p.runtime)
-	env := vfs.ExportHostFunctions(p.runtime.NewHostModuleBuilder("env"))
-	env.NewFunctionBuilder().WithFunc(system).Export("system")
-	_, err = env.Instantiate(ctx)
-	check(t, err)
-	p.code, err = p.runtime.CompileModule(ctx, binary)
-	check(t, err)
+	t.Cleanup(func() { check(t, p.Close(context.Background())) })
 	return p
-}
-
-// run runs the program to its end, waits for those that it started, and returns what was printed.
-func (p *program) run(args ...string) (string, error) {
-	r := &run{program: p}
-	err := r.instance(args)
-	r.children.Wait()
-	return r.text.String(), err
-}
-
-func (r *run) instance(args []string) error {
-	scripts, err := fs.Sub(testdata, "testdata/mptest")
-	if err != nil {
-		return err
-	}
-	config := wazero.NewModuleConfig().
-		WithName(strconv.FormatInt(r.instances.Add(1), 10)).WithArgs(args...).
-		WithStdout(r).WithStderr(r).WithFS(scripts).
-		WithSysWalltime().WithSysNanotime().WithSysNanosleep().
-		WithOsyield(runtime.Gosched).WithRandSource(rand.Reader)
-	ctx := newContext(context.WithValue(context.Background(), runKey{}, r))
-	mod, err := r.runtime.InstantiateModule(ctx, r.code, config)
-	if mod != nil {
-		err = errors.Join(err, mod.Close(ctx))
-	}
-	var exit *sys.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 0 {
-		return nil
-	}
-	return err
-}
-
-// Write takes what an instance prints.
-func (r *run) Write(b []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(b)
-}
-
-// system is what mptest starts other processes with: a command line for a shell.
-func system(ctx context.Context, mod api.Module, ptr uint32) uint32 {
-	memory, _ := mod.Memory().Read(ptr, mod.Memory().Size()-ptr)
-	line, _, _ := bytes.Cut(memory, []byte{0})
-	args := strings.Fields(string(line))
-	for i := range args {
-		args[i] = strings.Trim(args[i], `"`)
-	}
-	r := ctx.Value(runKey{}).(*run)
-	r.children.Go(func() {
-		_ = r.instance(args[:len(args)-1]) // the last one is "&"; what is wrong the parent finds out
-	})
-	return 0
 }
 
 // A harness is the VFS boule, registered under a name of its own.

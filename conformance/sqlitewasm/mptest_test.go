@@ -36,7 +36,7 @@ func TestMptest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t, c.replicated)
-			text, err := p.run("mptest", h.db, c.script, "--vfs", h.name, "--journalmode", c.journal)
+			text, err := p.Run("mptest", h.db, c.script, "--vfs", h.name, "--journalmode", c.journal)
 			m := summary.FindStringSubmatch(text)
 			if err != nil || m == nil || m[1] != "0" {
 				t.Fatalf("%v\n%s", err, text)

@@ -13,7 +13,7 @@ func TestSpeedtest1(t *testing.T) {
 	var first string
 	for _, replicated := range []bool{false, true} {
 		h := newHarness(t, replicated)
-		text, err := p.run("speedtest1", "--vfs", h.name, "--size", "5", "--verify", "--journal", "truncate", h.db)
+		text, err := p.Run("speedtest1", "--vfs", h.name, "--size", "5", "--verify", "--journal", "truncate", h.db)
 		m := hash.FindStringSubmatch(text)
 		if err != nil || m == nil {
 			t.Fatalf("%v\n%s", err, text)
