@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOLS   := internal/devtools
 PLATFORMS := linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 windows/amd64 freebsd/amd64
 
-.PHONY: build test race vet lint fmt tidy cross check bench torture demo servers spin mutants sqlite-veryquick sqlite-full sqlite-mptest sqlite-ci clean
+.PHONY: build test race vet lint fmt tidy cross check bench bench-peers torture demo servers spin mutants sqlite-veryquick sqlite-full sqlite-mptest sqlite-ci clean
 
 build: ## the program, static, into bin/
 	$(GO) build -trimpath -ldflags '-s -w -X github.com/boule-db/boule.versionString=$(VERSION)' -o $(BIN)/boule ./cmd/boule
@@ -44,6 +44,9 @@ servers: ## the store suite against real S3 servers on loopback (installs them)
 
 bench: ## one table, measured as ratios within one run, and the limits that it must keep; BENCH=-quick: in a minute
 	$(GO) run ./conformance/bench $(BENCH)
+
+bench-peers: ## the same work by C SQLite, mattn, modernc and Litestream (if on PATH), to a real S3 server (needs gcc); PEERS=-quick
+	cd conformance/bench-peers && $(GO) run . $(PEERS)
 
 DURATION ?= 30m
 SEED     ?= 0

@@ -1,0 +1,478 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/boule-db/boule/conformance/bench-peers/workload"
+	"github.com/boule-db/boule/conformance/bench/report"
+	"github.com/boule-db/boule/conformance/s3count"
+)
+
+// rowBytes is about what a row of t takes with its index.
+const rowBytes = 540
+
+// defaults are the settings of databases that are replicated: Boule replicates rollback journals, Litestream a WAL.
+var (
+	rollback = workload.Args{Journal: "TRUNCATE", Sync: "FULL", Page: 4096}
+	wal      = workload.Args{Journal: "WAL", Sync: "NORMAL", Page: 4096}
+)
+
+// of is what a workload does to a place.
+func of(a workload.Args, p place, mode string, n int, rate float64) workload.Args {
+	a.DB, a.Mode, a.N, a.Rate = p.db, mode, n, rate
+	return a
+}
+
+func row(group, what, engine string, a workload.Args, s report.Sample, unit string) report.Row {
+	r := report.Row{Group: group, What: what, Engine: engine, PageSize: a.Page, Journal: a.Journal, Sync: a.Sync, Figure: s, Unit: unit}
+	if fi, err := os.Stat(a.DB); err == nil {
+		r.Size = fi.Size()
+	}
+	return r
+}
+
+// engines compares engines that replicate nothing: rows 1 and 9 without a store.
+func (b *bench) engines(ctx context.Context, dir string) error {
+	all := []string{stock, mattn, modernc, plain, ours}
+	for _, setting := range []workload.Args{
+		{Journal: "DELETE", Sync: "FULL", Page: 4096}, {Journal: "TRUNCATE", Sync: "OFF", Page: 4096},
+	} {
+		at := map[string]place{}
+		for _, e := range all {
+			var err error
+			if at[e], err = b.place(dir); err != nil {
+				return err
+			}
+			if _, err := b.child(ctx, e, of(setting, at[e], "fill", few(20000, 2000), 0)); err != nil {
+				return err
+			}
+		}
+		modes := []struct {
+			name string
+			n    int
+		}{{"insert", few(300, 30)}, {"update", few(300, 30)}, {"batch", few(10, 2)}}
+		if setting.Sync == "OFF" {
+			modes = append(modes, []struct {
+				name string
+				n    int
+			}{{"point", few(20000, 500)}, {"scan", few(20, 2)}}...)
+		}
+		for _, mode := range modes {
+			p50 := map[string]report.Sample{}
+			for round := range *rounds {
+				if round > 0 && ctx.Err() != nil {
+					break
+				}
+				for i := range all {
+					e := all[(round+i)%len(all)]
+					r, err := b.child(context.WithoutCancel(ctx), e, of(setting, at[e], mode.name, mode.n, 0))
+					if err != nil {
+						return err
+					}
+					p50[e] = append(p50[e], r.P50)
+				}
+			}
+			base := row("engines", mode.name+", p50", stock, of(setting, at[stock], mode.name, 0, 0), p50[stock], "µs")
+			b.Add(base)
+			for _, e := range all[1:] {
+				b.Add(row("engines", mode.name+", p50", e, of(setting, at[e], mode.name, 0, 0), p50[e], "µs").Over(base))
+			}
+		}
+	}
+	return nil
+}
+
+// A replicator makes and replicates databases its way.
+type replicator struct {
+	name    string
+	engine  string // of the writer
+	base    string // the engine that writes when nothing is replicated
+	setting workload.Args
+}
+
+func (b *bench) replicators() []replicator {
+	rs := []replicator{{bouleS3, bouleS3, ours, rollback}}
+	if b.litestream != "" {
+		rs = append(rs, replicator{litestream, stock, stock, wal})
+	}
+	return rs
+}
+
+// A replica is a place with what keeps it replicated.
+type replica struct {
+	replicator
+	place
+	b    *bench
+	side *sidecar
+}
+
+// start makes a database and replicates it for the first time.
+func (b *bench) start(ctx context.Context, r replicator, dir string, megabytes int) (_ *replica, took time.Duration, rss float64, err error) {
+	p, err := b.place(dir)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	x := &replica{replicator: r, place: p, b: b}
+	if _, err := b.child(ctx, r.base, of(r.setting, p, "fill", megabytes*1e6/rowBytes, 0)); err != nil {
+		return nil, 0, 0, err
+	}
+	before, began := b.proxy.Counts(), time.Now()
+	if r.name == bouleS3 {
+		rss, err = b.program(ctx, p, "sync", p.db)
+		return x, time.Since(began), rss, err
+	}
+	if x.side, err = b.replicate(p); err != nil {
+		return nil, 0, 0, err
+	}
+	rest, err := b.quiet(ctx, x.side, before)
+	return x, rest.Sub(began), 0, err
+}
+
+// write runs a workload, and waits until all of it is uploaded: Boule's by closing, Litestream's by its interval.
+func (x *replica) write(ctx context.Context, mode string, n int, rate float64) (ran, error) {
+	r, err := x.b.child(ctx, x.engine, of(x.setting, x.place, mode, n, rate), x.b.env(x.place)...)
+	if err == nil && x.side != nil {
+		_, err = x.b.quiet(ctx, x.side, s3count.Counts{})
+	}
+	return r, err
+}
+
+func (x *replica) stop() (rss float64, err error) {
+	if x.side == nil {
+		return 0, nil
+	}
+	return x.side.stop()
+}
+
+// restore restores into a file, which it removes again.
+func (x *replica) restore(ctx context.Context) (rss float64, err error) {
+	out := filepath.Join(x.dir, "restored.db")
+	defer os.Remove(out)
+	if x.name == bouleS3 {
+		return x.b.program(ctx, x.place, "restore", "-s", x.db, "-o", out)
+	}
+	config, err := x.b.litestreamConfig(x.place)
+	if err != nil {
+		return 0, err
+	}
+	_, rss, err = measured(exec.CommandContext(ctx, x.b.litestream, "restore", "-config", config, "-o", out, x.db))
+	return rss, err
+}
+
+// took is what replication keeps beside the database, in MB.
+func (x *replica) took() float64 {
+	n := int64(0)
+	_ = filepath.WalkDir(x.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || filepath.Dir(path) == x.dir {
+			return nil // what vanishes meanwhile takes nothing
+		}
+		if fi, err := e.Info(); err == nil {
+			n += fi.Size()
+		}
+		return nil
+	})
+	return float64(n) / 1e6
+}
+
+// writes measures what replication costs a writer: row 1.
+func (b *bench) writes(ctx context.Context, dir string) error {
+	for _, r := range b.replicators() {
+		x, _, _, err := b.start(ctx, r, dir, few(10, 2))
+		if err != nil {
+			return err
+		}
+		alone, err := b.place(dir)
+		if err != nil {
+			return err
+		}
+		if _, err := b.child(ctx, r.base, of(r.setting, alone, "fill", few(10, 2)*1e6/rowBytes, 0)); err != nil {
+			return err
+		}
+		for _, mode := range []struct {
+			name string
+			n    int
+			rate float64
+		}{{"insert", few(2000, 50), 0}, {"insert", few(500, 20), 100}, {"batch", few(20, 2), 0}} {
+			base, with := map[string]report.Sample{}, map[string]report.Sample{}
+			note := func(m map[string]report.Sample, r ran) {
+				m["p50"], m["p99"], m["longest"] = append(m["p50"], r.P50), append(m["p99"], r.P99), append(m["longest"], r.Max)
+			}
+			for round := range *rounds {
+				if round > 0 && ctx.Err() != nil {
+					break
+				}
+				ctx := context.WithoutCancel(ctx)
+				r0, err := b.child(ctx, r.base, of(r.setting, alone, mode.name, mode.n, mode.rate))
+				if err != nil {
+					return err
+				}
+				r1, err := x.write(ctx, mode.name, mode.n, mode.rate)
+				if err != nil {
+					return err
+				}
+				note(base, r0)
+				note(with, r1)
+			}
+			what := mode.name
+			if mode.rate > 0 {
+				what += fmt.Sprintf(" at %.0f/s", mode.rate)
+			}
+			for _, figure := range []string{"p50", "p99", "longest"} {
+				bare := row("1 writes", what+", "+figure, r.base, of(r.setting, alone, "", 0, 0), base[figure], "µs")
+				b.Add(bare, row("1 writes", what+", "+figure, r.name, of(r.setting, x.place, "", 0, 0), with[figure], "µs").Over(bare))
+			}
+		}
+		if _, err := x.stop(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// first measures the first upload of a database: rows 4 and 12.
+func (b *bench) first(ctx context.Context, dir string) error {
+	for _, r := range b.replicators() {
+		before := b.proxy.Counts()
+		x, took, rss, err := b.start(ctx, r, dir, *mb)
+		if err != nil {
+			return err
+		}
+		disk := x.took()
+		if x.side != nil {
+			if rss, err = x.stop(); err != nil {
+				return err
+			}
+		}
+		b.counted("4 first upload", "", x, b.proxy.Counts().Minus(before))
+		one := func(what string, f float64, unit string) {
+			b.Add(row("4 first upload", what, r.name, of(r.setting, x.place, "", 0, 0), report.Sample{f}, unit))
+		}
+		one("time", took.Seconds(), "s")
+		one("local disk, afterwards", disk, "MB")
+		one("peak memory (row 12)", rss, "MB")
+	}
+	return nil
+}
+
+// counted adds what was asked of the store.
+func (b *bench) counted(group, what string, x *replica, c s3count.Counts) {
+	if what != "" {
+		what += ", "
+	}
+	add := func(name string, f float64, unit string) {
+		b.Add(row(group, what+name, x.name, of(x.setting, x.place, "", 0, 0), report.Sample{f}, unit))
+	}
+	add("class A requests", float64(c.ClassA()), "requests")
+	add("all requests", float64(c.Sum()), "requests")
+	add("sent", float64(c.Up)/1e6, "MB")
+	add("received", float64(c.Down)/1e6, "MB")
+}
+
+// upload counts what workloads cost: rows 2 and 3.
+func (b *bench) upload(ctx context.Context, dir string) error {
+	for _, r := range b.replicators() {
+		x, _, _, err := b.start(ctx, r, dir, *mb)
+		if err != nil {
+			return err
+		}
+		for _, w := range []struct {
+			mode string
+			rate float64
+		}{{"append", 100}, {"insert", 100}, {"update", 20}, {"batch", 1}} {
+			if ctx.Err() != nil {
+				b.Note("upload: %s of %s was not measured: -time %v is over", w.mode, r.name, *limit)
+				continue
+			}
+			before := b.proxy.Counts()
+			if _, err := x.write(context.WithoutCancel(ctx), w.mode, int(w.rate)**seconds, w.rate); err != nil {
+				return err
+			}
+			b.counted("2+3 upload", fmt.Sprintf("%s at %.0f/s for %d s", w.mode, w.rate, *seconds), x, b.proxy.Counts().Minus(before))
+		}
+		if _, err := x.stop(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idle counts what a database costs that is open, replicated, and not written: row 5.
+func (b *bench) idle(ctx context.Context, dir string) error {
+	for _, r := range b.replicators() {
+		x, _, _, err := b.start(ctx, r, dir, few(10, 2))
+		if err != nil {
+			return err
+		}
+		long := few(30, 3)
+		open := func(seconds int) (ran, s3count.Counts, error) {
+			before := b.proxy.Counts()
+			r, err := b.child(ctx, x.engine, of(x.setting, x.place, "idle", seconds, 0), b.env(x.place)...)
+			return r, b.proxy.Counts().Minus(before), err
+		}
+		if _, _, err := open(0); err != nil { // the next begins with a database that has its settings
+			return err
+		}
+		_, brief, err := open(0)
+		if err != nil {
+			return err
+		}
+		child, c, err := open(long)
+		if err != nil {
+			return err
+		}
+		c = c.Minus(brief)
+		rss, err := x.stop()
+		if err != nil {
+			return err
+		}
+		if x.side == nil {
+			rss = child.rss
+		}
+		per := 60 / float64(long)
+		add := func(what string, f float64, unit string) {
+			b.Add(row("5 idle", what, r.name, of(x.setting, x.place, "", 0, 0), report.Sample{f}, unit))
+		}
+		add("opening and closing", float64(brief.Sum()), "requests")
+		add("open, all requests", float64(c.Sum())*per, "per minute")
+		add("open, class A requests", float64(c.ClassA())*per, "per minute")
+		add("peak memory", rss, "MB")
+	}
+	return nil
+}
+
+// restore measures restoring, from near and from far: rows 6 and 12.
+func (b *bench) restore(ctx context.Context, dir string) error {
+	defer b.proxy.SetLatency(0)
+	for _, r := range b.replicators() {
+		b.proxy.SetLatency(0)
+		x, _, _, err := b.start(ctx, r, dir, *mb)
+		if err != nil {
+			return err
+		}
+		if _, err := x.write(ctx, "update", few(500, 20), 100); err != nil {
+			return err
+		}
+		if _, err := x.stop(); err != nil {
+			return err
+		}
+		for _, delay := range []time.Duration{0, *latency} {
+			b.proxy.SetLatency(delay)
+			var took, rss report.Sample
+			var c s3count.Counts
+			for round := range *rounds {
+				if round > 0 && ctx.Err() != nil {
+					break
+				}
+				before, began := b.proxy.Counts(), time.Now()
+				m, err := x.restore(context.WithoutCancel(ctx))
+				if err != nil {
+					return err
+				}
+				took, rss = append(took, time.Since(began).Seconds()), append(rss, m)
+				c = b.proxy.Counts().Minus(before)
+			}
+			what := fmt.Sprintf("%v a request, ", delay)
+			setting := of(x.setting, x.place, "", 0, 0)
+			b.Add(row("6 restore", what+"time", r.name, setting, took, "s"),
+				row("6 restore", what+"peak memory (row 12)", r.name, setting, rss, "MB"),
+				row("6 restore", what+"requests", r.name, setting, report.Sample{float64(c.Sum())}, "requests"),
+				row("6 restore", what+"received", r.name, setting, report.Sample{float64(c.Down) / 1e6}, "MB"))
+		}
+	}
+	return nil
+}
+
+// replica measures reading a replica in the store: rows 8, 9 and 10. Litestream's reader is a library for C.
+func (b *bench) replica(ctx context.Context, dir string) error {
+	defer b.proxy.SetLatency(0)
+	x, _, _, err := b.start(ctx, b.replicators()[0], dir, *mb)
+	if err != nil {
+		return err
+	}
+	if b.litestream != "" {
+		b.Note("replica: Litestream's reader is a shared library for C programs (8 to 11 are not measured of it)")
+	}
+	b.proxy.SetLatency(*latency)
+	ref := of(x.setting, x.place, "", 0, 0)
+	for _, q := range []struct {
+		group, what, mode string
+		n                 int
+		rate              float64
+	}{
+		{"8 first query", "open and first query of a cold replica", "point", 1, 0},
+		{"9 lookups, scan", "50 lookups, cold", "point", 50, 0},
+		{"9 lookups, scan", "scan of 20,000 rows, cold", "scan", 1, 0},
+		{"10 polls", "1 connection", "poll", 1, float64(few(10, 2))},
+		{"10 polls", "4 connections", "poll", 4, float64(few(10, 2))},
+	} {
+		var took, requests, received, rss report.Sample
+		for round := range *rounds {
+			if q.mode == "poll" && round > 0 || round > 0 && ctx.Err() != nil {
+				break // polls are counted, not timed
+			}
+			a := ref
+			a.DB, a.Mode, a.N, a.Rate = x.ref(), q.mode, q.n, q.rate
+			before := b.proxy.Counts()
+			r, err := b.child(context.WithoutCancel(ctx), bouleS3, a, append(b.env(x.place), "BENCH_ENGINE=replica")...)
+			if err != nil {
+				return err
+			}
+			c := b.proxy.Counts().Minus(before)
+			took, rss = append(took, r.Seconds), append(rss, r.rss)
+			requests, received = append(requests, float64(c.Sum())), append(received, float64(c.Down)/1e6)
+		}
+		what := fmt.Sprintf("%s, %v a request, ", q.what, *latency)
+		if q.mode == "poll" {
+			for i := range requests {
+				requests[i] /= q.rate
+			}
+			b.Add(row(q.group, what+"requests", bouleS3, ref, requests, "per second, opening included"))
+		} else {
+			b.Add(row(q.group, what+"time", bouleS3, ref, took, "s"), row(q.group, what+"requests", bouleS3, ref, requests, "requests"),
+				row(q.group, what+"received", bouleS3, ref, received, "MB"))
+		}
+		b.Add(row(q.group, what+"peak memory (row 12)", bouleS3, ref, rss, "MB"))
+	}
+	return nil
+}
+
+// lag measures when a commit is seen in a replica: row 11.
+func (b *bench) lag(ctx context.Context, dir string) error {
+	defer b.proxy.SetLatency(0)
+	x, _, _, err := b.start(ctx, b.replicators()[0], dir, few(10, 2))
+	if err != nil {
+		return err
+	}
+	b.proxy.SetLatency(*latency)
+	r, err := b.child(ctx, bouleS3, of(x.setting, x.place, "lag", few(30, 3), 0), append(b.env(x.place), "BENCH_ENGINE=lag")...)
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("commit to seen in a replica, %v a request, ", *latency)
+	setting := of(x.setting, x.place, "", 0, 0)
+	b.Add(row("11 lag", what+"p50", bouleS3, setting, report.Sample{r.P50 / 1e6}, "s"),
+		row("11 lag", what+"longest", bouleS3, setting, report.Sample{r.Max / 1e6}, "s"))
+	return nil
+}
+
+// binary is row 13.
+func (b *bench) binary(_ context.Context, _ string) error {
+	for _, r := range b.replicators() {
+		path := b.boule
+		if r.name == litestream {
+			path = b.litestream
+		}
+		fi, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		b.Add(report.Row{Group: "13 binary", What: "the program", Engine: r.name, Figure: report.Sample{float64(fi.Size()) / 1e6}, Unit: "MB"})
+	}
+	return nil
+}
