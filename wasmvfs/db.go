@@ -154,6 +154,9 @@ func (f *dbFile) Unlock(level vfs.LockLevel) error {
 			}
 		}
 		f.snapshot(tracker.Shared)
+		if level == vfs.LOCK_SHARED {
+			return nil
+		}
 	}
 	return f.File.Unlock(level)
 }

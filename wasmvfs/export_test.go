@@ -35,8 +35,8 @@ func NewWith(m *tracker.Manager, opts *Options, s Seams) vfs.VFS {
 	return v
 }
 
-// SyncDir is how directories are synced.
-var SyncDir = osSystem{}.SyncDir
+// OSSystem is the operating system.
+var OSSystem System = osSystem{}
 
 // System is what a disk is to a VFS, beside a VFS below.
 type System = system
@@ -73,4 +73,10 @@ func Parked(v vfs.VFS) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.parked)
+}
+
+// Wrap returns a database and another file on top of inner.
+func Wrap(inner vfs.File) (db, other vfs.File) {
+	v := New(nil, nil).(*replicating)
+	return &dbFile{file: file{File: inner, vfs: v}}, &file{File: inner, vfs: v}
 }

@@ -2,8 +2,5 @@
 
 package wasmvfs
 
-// What a System is about.
-type (
-	NewFile     = newFile
-	Permissions = permissions
-)
+// Permissions are what a System is about.
+type Permissions = permissions

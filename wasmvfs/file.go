@@ -12,8 +12,7 @@ import (
 type file struct {
 	vfs.File
 	vfs    *replicating
-	dir    string // to sync with the file, the next time that it is
-	chunk  int64  // its size is a multiple of this; 0: of nothing
+	chunk  int64 // its size is a multiple of this; 0: of nothing
 	closed bool
 }
 
@@ -35,19 +34,6 @@ func (f *file) Close() error {
 	}
 	f.closed = true
 	return f.File.Close()
-}
-
-// Sync implements [vfs.File].
-func (f *file) Sync(flags vfs.SyncFlag) error {
-	if err := f.File.Sync(flags); err != nil {
-		return err
-	}
-	if f.dir == "" {
-		return nil
-	}
-	dir := f.dir
-	f.dir = ""
-	return f.vfs.syncDirectory(dir)
 }
 
 // DeviceCharacteristics hides SQLITE_IOCAP_BATCH_ATOMIC, which the os VFS has on

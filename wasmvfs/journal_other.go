@@ -3,6 +3,7 @@
 package wasmvfs
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 
@@ -11,13 +12,23 @@ import (
 
 // system is what the VFS boule needs of the operating system beside the os VFS.
 type system interface {
-	Stat(name string) (fs.FileInfo, error)
+	// Exists says whether there is anything but an empty file.
+	Exists(name string) (bool, error)
 	SyncDir(dir string) error
 }
 
 type osSystem struct{}
 
-func (osSystem) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+func (osSystem) Exists(name string) (bool, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err == nil:
+		return !info.Mode().IsRegular() || info.Size() > 0, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return false, nil
+	}
+	return false, err
+}
 
 func (osSystem) SyncDir(string) error { return nil }
 

@@ -10,7 +10,6 @@ import (
 	"path"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/util/vfsutil"
@@ -79,54 +78,54 @@ func (d *powerDisk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.Fi
 	if name == nil || flags&vfs.OPEN_DELETEONCLOSE != 0 {
 		return &vfsutil.SliceFile{}, flags | vfs.OPEN_MEMORY, nil // nobody looks for it after a crash
 	}
+	f, err := d.open(name.String(), flags, 0o644)
+	if err != nil {
+		return nil, flags, err
+	}
+	return f, flags, nil
+}
+
+func (d *powerDisk) open(name string, flags vfs.OpenFlag, perm fs.FileMode) (*diskFile, error) {
 	how := os.O_RDONLY
 	if flags&vfs.OPEN_READWRITE != 0 {
 		how = os.O_RDWR
 	}
 	if flags&vfs.OPEN_CREATE != 0 {
 		how |= os.O_CREATE
-		if _, err := d.mem.Stat(below(name.String())); err != nil {
-			d.before("create", name.String())
+		if _, err := d.mem.Stat(below(name)); err != nil {
+			d.before("create", name)
 		}
 	}
-	f, err := d.mem.OpenFile(below(name.String()), how, 0o644)
-	if err != nil {
-		return nil, flags, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, flags, err
-	}
-	return &diskFile{MemFile: f, disk: d, name: name.String(), locks: d.locksOf(info.Ino)}, flags, nil
-}
-
-func (d *powerDisk) Stat(name string) (fs.FileInfo, error) {
-	info, err := d.mem.Stat(below(name))
-	return diskInfo{info}, err
-}
-
-func (d *powerDisk) PermissionsOf(f vfs.File) wasmvfs.Permissions {
-	info, err := f.(*diskFile).Stat()
-	if err != nil {
-		return wasmvfs.Permissions{Mode: 0o600}
-	}
-	return wasmvfs.Permissions{Mode: uint32(info.Mode.Perm()), Chmod: true}
-}
-
-func (d *powerDisk) Create(name string, mode uint32) (wasmvfs.NewFile, error) {
-	if _, err := d.mem.Stat(below(name)); err != nil {
-		d.before("create", name)
-	}
-	f, err := d.mem.OpenFile(below(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fs.FileMode(mode))
+	f, err := d.mem.OpenFile(below(name), how, perm)
 	if err != nil {
 		return nil, err
 	}
-	return newDiskFile{f}, nil
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return &diskFile{MemFile: f, disk: d, name: name, locks: d.locksOf(info.Ino)}, nil
 }
 
-func (d *powerDisk) Remove(name string) error {
-	d.before("delete", name)
-	return d.mem.Remove(below(name))
+func (d *powerDisk) Exists(name string) (bool, error) {
+	info, err := d.mem.Stat(below(name))
+	return err == nil && info.Size > 0, nil
+}
+
+func (d *powerDisk) PermissionsOf(name string) wasmvfs.Permissions {
+	info, err := d.mem.Stat(below(name))
+	if err != nil {
+		return wasmvfs.Permissions{Mode: 0o600}
+	}
+	return wasmvfs.Permissions{Mode: uint32(info.Mode.Perm())}
+}
+
+func (d *powerDisk) OpenFile(name string, flags vfs.OpenFlag, perm wasmvfs.Permissions) (vfs.File, error) {
+	f, err := d.open(name, flags, fs.FileMode(perm.Mode))
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 func (d *powerDisk) SyncDir(dir string) error {
@@ -138,24 +137,6 @@ func (d *powerDisk) SyncDir(dir string) error {
 		dir = "."
 	}
 	return d.mem.SyncDir(dir)
-}
-
-type diskInfo struct{ info fsx.Info }
-
-func (i diskInfo) Name() string       { return i.info.Name }
-func (i diskInfo) Size() int64        { return i.info.Size }
-func (i diskInfo) Mode() fs.FileMode  { return i.info.Mode }
-func (i diskInfo) ModTime() time.Time { return i.info.ModTime }
-func (i diskInfo) IsDir() bool        { return i.info.IsDir() }
-func (i diskInfo) Sys() any           { return nil }
-
-type newDiskFile struct{ f *fsx.MemFile }
-
-func (n newDiskFile) Finish(p wasmvfs.Permissions) {
-	if p.Chmod {
-		_ = n.f.Chmod(fs.FileMode(p.Mode))
-	}
-	n.f.Close()
 }
 
 // diskFile is an open file.

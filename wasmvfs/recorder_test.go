@@ -20,8 +20,6 @@ type recorder struct {
 
 	// openErr may refuse an open before it is tried.
 	openErr func(name string, flags vfs.OpenFlag) error
-	// opening is called before each open.
-	opening func(name string, flags vfs.OpenFlag)
 	extra   vfs.DeviceCharacteristic
 
 	mu     sync.Mutex // guards the following
@@ -79,20 +77,8 @@ func (r *recorder) Delete(name string, syncDir bool) error {
 
 func (r *recorder) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	n := name.String()
-	how := ""
-	for flag, text := range map[vfs.OpenFlag]string{vfs.OPEN_CREATE: "+create", vfs.OPEN_EXCLUSIVE: "+exclusive"} {
-		if flags&flag != 0 {
-			how += text
-		}
-	}
-	if r.opening != nil {
-		r.opening(n, flags)
-	}
-	r.note("open %s%s", kind(n), how)
-	if r.openErr != nil {
-		if err := r.openErr(n, flags); err != nil {
-			return nil, flags, err
-		}
+	if err := r.opens(n, flags); err != nil {
+		return nil, flags, err
 	}
 	f, flags, err := r.VFSFilename.OpenFilename(name, flags)
 	if err != nil {
@@ -101,9 +87,25 @@ func (r *recorder) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.Fil
 	return &recordedFile{f, r, kind(n)}, flags, nil
 }
 
+// opens notes that a file is opened, and says whether that is refused.
+func (r *recorder) opens(name string, flags vfs.OpenFlag) error {
+	how := ""
+	if flags&vfs.OPEN_CREATE != 0 {
+		how += "+create"
+	}
+	if flags&vfs.OPEN_EXCLUSIVE != 0 {
+		how += "+exclusive"
+	}
+	r.note("open %s%s", kind(name), how)
+	if r.openErr == nil {
+		return nil
+	}
+	return r.openErr(name, flags)
+}
+
 func (r *recorder) syncDir(dir string) error {
 	r.note("sync directory")
-	return wasmvfs.SyncDir(dir)
+	return wasmvfs.OSSystem.SyncDir(dir)
 }
 
 type recordedFile struct {

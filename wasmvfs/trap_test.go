@@ -19,12 +19,12 @@ import (
 
 // recorded registers a VFS that tells what it does.
 func recorded(t testing.TB, r *recorder, opts *wasmvfs.Options) (name string, v vfs.VFS) {
-	v = wasmvfs.NewWith(nil, opts, wasmvfs.Seams{Inner: r, SyncDir: r.syncDir, Track: r.track})
+	v = wasmvfs.NewWith(nil, opts, wasmvfs.Seams{Inner: r, System: r.system(), SyncDir: r.syncDir, Track: r.track})
 	return register(t, v), v
 }
 
 // quiet are the events that say nothing of durability.
-var quiet = []string{"lock", "unlock", "tracker", "track", "size hint", "write journal", "write wal"}
+var quiet = []string{"lock", "unlock", "tracker", "track", "size hint", "write journal", "write wal", "open shm", "close shm"}
 
 func TestNewJournalIsDurable(t *testing.T) {
 	if !syncsDirectories {
@@ -161,40 +161,12 @@ func TestSyncOfDirectoryFails(t *testing.T) {
 	wantRows(t, c, "SELECT count(*) FROM t", "0")
 	exec(t, c, "INSERT INTO t VALUES (1, 2, 3)")
 
-	if err := wasmvfs.SyncDir(t.TempDir()); err != nil {
+	if err := wasmvfs.OSSystem.SyncDir(t.TempDir()); err != nil {
 		t.Errorf("sync of a directory: %v", err)
 	}
-	if err := wasmvfs.SyncDir(filepath.Join(t.TempDir(), "none")); err != nil {
+	if err := wasmvfs.OSSystem.SyncDir(filepath.Join(t.TempDir(), "none")); err != nil {
 		t.Errorf("sync of no directory: %v", err)
 	}
-}
-
-func TestJournalVanishesWhileOpened(t *testing.T) {
-	if !syncsDirectories {
-		return // the os VFS makes journals there
-	}
-	r := newRecorder()
-	name, _ := recorded(t, r, nil)
-	c := open(t, name, tempPath(t), "")
-	setUp(t, c, "DELETE")
-	n := 0
-	r.opening = func(name string, flags vfs.OpenFlag) {
-		if kind(name) == "journal" && n > 0 {
-			n--
-			if err := os.Remove(name); err != nil {
-				t.Errorf("journal was not made: %v", err)
-			}
-		}
-	}
-	n = 3
-	exec(t, c, "INSERT INTO t VALUES (1, 2, 3)")
-	n = 1 << 30
-	if err := c.Exec("INSERT INTO t VALUES (2, 2, 3)"); !errors.Is(err, sqlite3.CANTOPEN) {
-		t.Errorf("journal that vanishes each time: %v", err)
-	}
-	n = 0
-	exec(t, c, "INSERT INTO t VALUES (3, 2, 3)")
-	wantRows(t, c, "SELECT a FROM t", "1,3")
 }
 
 func TestJournalNotOpenedIsNotLeft(t *testing.T) {

@@ -67,7 +67,7 @@ var _ tracked = (*tracker.Tracker)(nil)
 // replicating is the VFS boule.
 type replicating struct {
 	inner  vfs.VFSFilename
-	system system                                                       // beside inner; files are read and written by inner alone
+	system system                                                       // beside inner; it has the journals
 	track  func(path string, f tracker.File, mode tracker.Mode) tracked // nil: nothing is tracked
 	opts   Options
 	conns  conns
@@ -117,14 +117,7 @@ func (v *replicating) Access(name string, flags vfs.AccessFlag) (bool, error) {
 	if flags != vfs.ACCESS_EXISTS {
 		return v.inner.Access(name, flags)
 	}
-	info, err := v.system.Stat(name)
-	switch {
-	case err == nil:
-		return !info.Mode().IsRegular() || info.Size() > 0, nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR):
-		return false, nil
-	}
-	return false, err
+	return v.system.Exists(name)
 }
 
 // Open implements [vfs.VFS]; go-sqlite3 calls OpenFilename.
@@ -143,7 +136,7 @@ func (v *replicating) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.
 	case name == nil || flags&vfs.OPEN_DELETEONCLOSE != 0:
 	case flags&vfs.OPEN_MAIN_DB != 0:
 		return v.openMain(name, flags)
-	case flags&journals != 0 && flags&vfs.OPEN_CREATE != 0:
+	case flags&journals != 0:
 		return v.openJournal(name, flags)
 	}
 	inner, flags, err := v.inner.OpenFilename(name, flags)

@@ -265,12 +265,12 @@ var mutants = []mutant{
 	},
 	{
 		id: "durability", what: "the directory of a new journal is not synced",
-		edits: []edit{{"wasmvfs/file.go", "	return f.vfs.syncDirectory(dir)\n", "	_ = dir\n	return nil\n"}},
+		edits: []edit{{"wasmvfs/journal_unix.go", "	return f.vfs.syncDirectory(dir)\n", "	_ = dir\n	return nil\n"}},
 		pkg:   "wasmvfs", test: "TestNewJournalIsDurable",
 	},
 	{
 		id: "durability-power", what: "the directory of a new journal is not synced, and the power fails",
-		edits: []edit{{"wasmvfs/journal_unix.go", "dir: filepath.Dir(path)}", "dir: filepath.Dir(path)[:0]}"}},
+		edits: []edit{{"wasmvfs/journal_unix.go", "f.dir = filepath.Dir(path)\n", "f.dir = filepath.Dir(path)[:0]\n"}},
 		pkg:   "wasmvfs", test: "TestPowerLoss",
 	},
 	{
