@@ -1,15 +1,18 @@
 package manifest
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"time"
 
+	"github.com/zeebo/xxh3"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Version is the major version of the format that this package reads and writes.
-const Version = 1
+const Version = 2
 
 // Numbers of the fields; see FORMAT.md.
 const (
@@ -23,9 +26,11 @@ const (
 	fieldSourceNanos   protowire.Number = 8
 	fieldGenerator     protowire.Number = 9
 	fieldWriter        protowire.Number = 10
-	fieldChunks        protowire.Number = 15
+	fieldBlocks        protowire.Number = 11
+	fieldOverrides     protowire.Number = 12
 	fieldFirst         protowire.Number = 16
-	fieldLast          protowire.Number = 16 // the last one that is known
+	fieldCheck         protowire.Number = 31 // always the last one
+	fieldLast          protowire.Number = 16 // the last one that is known, but for that
 )
 
 // types of the known fields.
@@ -40,9 +45,10 @@ var types = [fieldLast + 1]protowire.Type{
 	fieldSourceNanos:   protowire.VarintType,
 	fieldGenerator:     protowire.BytesType,
 	fieldWriter:        protowire.BytesType,
-	fieldChunks:        protowire.BytesType,
+	fieldBlocks:        protowire.BytesType,
+	fieldOverrides:     protowire.BytesType,
 	fieldFirst:         protowire.BytesType,
-	11:                 unknown, 12: unknown, 13: unknown, 14: unknown, 0: unknown,
+	13:                 unknown, 14: unknown, 15: unknown, 0: unknown,
 }
 
 const unknown protowire.Type = -1
@@ -53,16 +59,20 @@ func Encode(m *Manifest) ([]byte, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
+	blocks := m.Blocks
+	if blocks == nil {
+		blocks = InlineBlocks(m.Chunks)
+	}
+	overrides := 0
+	for i := range blocks {
+		overrides += len(blocks[i].Overrides)
+	}
 	const fixed = 256 // more than all fields of fixed size and all tags need
-	b := make([]byte, 0, fixed+len(m.VersionID)+len(m.Generator)+len(m.Writer)+len(m.Chunks)*fingerprintSize+len(m.First))
+	b := make([]byte, 0, fixed+len(m.VersionID)+len(m.Generator)+len(m.Writer)+len(m.First)+
+		len(blocks)*(2*fingerprintSize+4)+overrides*(fingerprintSize+3))
 	b = appendUint(b, fieldMajor, Version)
-	b = protowire.AppendTag(b, fieldHeader, protowire.BytesType)
-	b = protowire.AppendVarint(b, fingerprintSize)
-	b = m.Header.append(b)
-	b = protowire.AppendTag(b, fieldContents, protowire.BytesType)
-	b = protowire.AppendVarint(b, fingerprintSize)
-	contents := len(b) // known once the list is encoded
-	b = append(b, make([]byte, fingerprintSize)...)
+	b = appendSum(b, fieldHeader, m.Header)
+	b = appendSum(b, fieldContents, contents(blocks))
 	b = appendBytes(b, fieldVersionID, m.VersionID)
 	b = appendUint(b, fieldSequence, m.Sequence)
 	b = appendUint(b, fieldSize, uint64(m.Size))
@@ -73,16 +83,109 @@ func Encode(m *Manifest) ([]byte, error) {
 	}
 	b = appendBytes(b, fieldGenerator, []byte(m.Generator))
 	b = appendBytes(b, fieldWriter, []byte(m.Writer))
-	if len(m.Chunks) > 0 {
-		b = protowire.AppendTag(b, fieldChunks, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(len(m.Chunks)*fingerprintSize))
+	if len(blocks) > 0 {
+		b = protowire.AppendTag(b, fieldBlocks, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(len(blocks)*fingerprintSize))
+		for i := range blocks {
+			b = blocks[i].Stored.append(b)
+		}
 	}
-	list := len(b)
-	for _, f := range m.Chunks {
-		b = f.append(b)
+	b = appendBytes(b, fieldOverrides, appendGroups(make([]byte, 0, len(blocks)*(fingerprintSize+4)+overrides*(fingerprintSize+3)), blocks))
+	b = appendBytes(b, fieldFirst, m.First)
+	check := xxh3.Hash(b)
+	b = protowire.AppendTag(b, fieldCheck, protowire.BytesType)
+	b = protowire.AppendVarint(b, checkSize)
+	return binary.BigEndian.AppendUint64(b, check), nil
+}
+
+const checkSize = 8
+
+func appendSum(b []byte, num protowire.Number, f Fingerprint) []byte {
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	b = protowire.AppendVarint(b, fingerprintSize)
+	return f.append(b)
+}
+
+// appendGroups appends what the blocks have that is not in the stored ones.
+func appendGroups(b []byte, blocks []Block) []byte {
+	last := -1
+	for i := range blocks {
+		block := &blocks[i]
+		if block.Digest == block.Stored {
+			continue
+		}
+		b = protowire.AppendVarint(b, uint64(i-last))
+		last = i
+		b = block.Digest.append(b)
+		b = protowire.AppendVarint(b, uint64(len(block.Overrides)))
+		place := firstPlace(i)
+		for _, o := range block.Overrides {
+			b = protowire.AppendVarint(b, uint64(o.Place-place))
+			place = o.Place
+			b = o.Sum.append(b)
+		}
 	}
-	Sum(b[list:]).append(b[:contents])
-	return appendBytes(b, fieldFirst, m.First), nil
+	return b
+}
+
+// firstPlace is the place before the first that an override of block i may have.
+func firstPlace(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return -1
+}
+
+// parseGroups undoes appendGroups.
+func parseGroups(b []byte, blocks []Block) error {
+	fail := func() error { return corrupt("the overrides are cut short or malformed") }
+	number := func(limit uint64) (int, bool) {
+		v, n := protowire.ConsumeVarint(b)
+		if n < 0 || v > limit {
+			return 0, false
+		}
+		b = b[n:]
+		return int(v), true
+	}
+	sum := func() (f Fingerprint, ok bool) {
+		if len(b) < fingerprintSize {
+			return f, false
+		}
+		f, b = fingerprintOf(b), b[fingerprintSize:]
+		return f, true
+	}
+	last := -1
+	for len(b) > 0 {
+		step, ok := number(uint64(len(blocks)))
+		if last += step; !ok || step == 0 || last >= len(blocks) {
+			return fail()
+		}
+		block := &blocks[last]
+		if block.Digest, ok = sum(); !ok {
+			return fail()
+		}
+		count, ok := number(uint64(min(BlockChunks, len(b)/(fingerprintSize+1)+1)))
+		if !ok || count > len(b)/(fingerprintSize+1) {
+			return fail()
+		}
+		if count > 0 {
+			block.Overrides = make([]Override, 0, count)
+		}
+		place := firstPlace(last)
+		for range count {
+			step, ok := number(BlockChunks)
+			if !ok || step == 0 {
+				return fail()
+			}
+			place += step
+			f, ok := sum()
+			if !ok {
+				return fail()
+			}
+			block.Overrides = append(block.Overrides, Override{place, f})
+		}
+	}
+	return nil
 }
 
 func appendUint(b []byte, num protowire.Number, v uint64) []byte {
@@ -135,7 +238,9 @@ type decoder struct {
 
 // run reads all fields.
 func (d *decoder) run() error {
+	whole := d.rest
 	for first := true; len(d.rest) > 0; first = false {
+		before := whole[:len(whole)-len(d.rest)]
 		num, typ, n := protowire.ConsumeTag(d.rest)
 		if n < 0 {
 			return corrupt("field: %w", protowire.ParseError(n))
@@ -144,6 +249,9 @@ func (d *decoder) run() error {
 			return corrupt("it does not begin with a version")
 		}
 		d.rest = d.rest[n:]
+		if num == fieldCheck {
+			return d.check(typ, before)
+		}
 		if err := d.field(num, typ); err != nil {
 			return err
 		}
@@ -151,15 +259,30 @@ func (d *decoder) run() error {
 			return versionError(d.uints[fieldMajor])
 		}
 	}
-	if !d.seen[fieldMajor] {
-		return corrupt("it is empty")
+	return corrupt("it is empty or cut short")
+}
+
+// check compares all that comes before the last field with the fingerprint there.
+func (d *decoder) check(typ protowire.Type, before []byte) error {
+	if typ != protowire.BytesType {
+		return corrupt("field %d has wire type %d", fieldCheck, typ)
+	}
+	v, n := protowire.ConsumeBytes(d.rest)
+	if n != len(d.rest) || len(v) != checkSize {
+		return corrupt("its fingerprint is not the last that it has")
+	}
+	if binary.BigEndian.Uint64(v) != xxh3.Hash(before) {
+		return corrupt("it differs from its own fingerprint")
 	}
 	return nil
 }
 
 func versionError(major uint64) error {
-	if major == 0 {
+	switch {
+	case major == 0:
 		return corrupt("format version 0")
+	case major < Version:
+		return fmt.Errorf("%w: it has version %d, which this program does not read any more; upload a new snapshot", ErrVersion, major)
 	}
 	return fmt.Errorf("%w: it has version %d, this program knows version %d; upgrade Boule to read it", ErrVersion, major, Version)
 }
@@ -212,12 +335,9 @@ func (d *decoder) manifest() (*Manifest, error) {
 	if d.uints[fieldSize] > math.MaxInt64 {
 		return nil, corrupt("size %d is out of range", d.uints[fieldSize])
 	}
-	list := d.bytes[fieldChunks]
-	if len(list)%fingerprintSize != 0 {
-		return nil, corrupt("the list of fingerprints has %d bytes", len(list))
-	}
-	if Sum(list) != fingerprintOf(d.bytes[fieldContents]) {
-		return nil, corrupt("the list of fingerprints differs from its own fingerprint")
+	blocks, err := d.blocks()
+	if err != nil {
+		return nil, err
 	}
 	m := &Manifest{
 		Header:    fingerprintOf(d.bytes[fieldHeader]),
@@ -227,16 +347,10 @@ func (d *decoder) manifest() (*Manifest, error) {
 		Generator: string(d.bytes[fieldGenerator]),
 		Writer:    string(d.bytes[fieldWriter]),
 		First:     clone(d.bytes[fieldFirst]),
+		Blocks:    blocks,
 	}
-	var err error
 	if m.SourceTime, err = d.sourceTime(); err != nil {
 		return nil, err
-	}
-	if len(list) > 0 {
-		m.Chunks = make([]Fingerprint, len(list)/fingerprintSize)
-		for i := range m.Chunks {
-			m.Chunks[i] = fingerprintOf(list[i*fingerprintSize:])
-		}
 	}
 	if err := m.Validate(); err != nil {
 		if m.Size > MaxSize {
@@ -244,7 +358,46 @@ func (d *decoder) manifest() (*Manifest, error) {
 		}
 		return nil, err
 	}
+	if m.Whole() {
+		if err := m.Expand(nil); err != nil {
+			return nil, err
+		}
+	}
 	return m, nil
+}
+
+// blocks makes the index of the fields.
+func (d *decoder) blocks() ([]Block, error) {
+	list := d.bytes[fieldBlocks]
+	if len(list)%fingerprintSize != 0 {
+		return nil, corrupt("the list of index blocks has %d bytes", len(list))
+	}
+	if d.uints[fieldSize] > MaxSize {
+		return nil, corrupt("size %d is out of range", d.uints[fieldSize])
+	}
+	n := len(list) / fingerprintSize
+	if want := BlockCount(Count(int64(d.uints[fieldSize]))); n != want {
+		return nil, corrupt("%d index blocks for %d bytes, which have %d", n, d.uints[fieldSize], want)
+	}
+	var blocks []Block
+	if n > 0 {
+		blocks = make([]Block, n)
+	}
+	for i := range blocks {
+		blocks[i].Stored = At(list, i)
+		blocks[i].Digest = blocks[i].Stored
+	}
+	groups := d.bytes[fieldOverrides]
+	if err := parseGroups(groups, blocks); err != nil {
+		return nil, err
+	}
+	if again := appendGroups(nil, blocks); !bytes.Equal(again, groups) {
+		return nil, corrupt("the overrides are not in their shortest form")
+	}
+	if contents(blocks) != fingerprintOf(d.bytes[fieldContents]) {
+		return nil, corrupt("the index differs from its own fingerprint")
+	}
+	return blocks, nil
 }
 
 // clone is bytes.Clone that makes nil of every empty slice.

@@ -47,6 +47,7 @@ func describe(db []byte) *manifest.Manifest {
 	for chunk := range chunks(db) {
 		m.Chunks = append(m.Chunks, manifest.Sum(chunk))
 	}
+	m.Blocks = manifest.InlineBlocks(m.Chunks)
 	return m
 }
 

@@ -4,7 +4,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/zeebo/xxh3"
 )
 
 // Bounds of the fields of a manifest.
@@ -16,8 +15,9 @@ const (
 	// MaxSequence is the greatest Sequence: half of what fits, so that counting
 	// on from a hostile value cannot overflow.
 	MaxSequence = 1<<63 - 1
-	// MaxManifest is the length of the longest encoded manifest, not compressed.
-	MaxManifest = MaxSize/ChunkSize*fingerprintSize + 1<<20
+	// MaxManifest is the length of the longest encoded manifest, not compressed: an
+	// override needs 19 bytes at most.
+	MaxManifest = 4 << 20
 
 	maxSeconds = 253402300799 // the end of the year 9999
 )
@@ -41,35 +41,44 @@ type Manifest struct {
 	Generator string
 	// Writer is who took the snapshot, as "<hostname> <pid>"; for people to read.
 	Writer string
-	// Chunks are the fingerprints of the database's chunks, Count(Size) of them.
+	// Blocks describe the fingerprints of the database's chunks.
+	Blocks []Block
+	// Chunks are those fingerprints, Count(Size) of them. If Blocks is nil, Encode
+	// makes blocks of them. Decode sets Chunks only if no stored block is needed to know
+	// them; [Manifest.Expand] does it for the others.
 	Chunks []Fingerprint
 	// First holds the bytes of the first chunk, which is in no store. It is empty
 	// if and only if the database is.
 	First []byte
 }
 
-// Validate checks every rule of the format. It fails with [ErrCorrupt], or
-// [ErrTooLarge] if only that is wrong with the size.
+// Validate checks every rule of the format that can be checked without stored blocks. It fails
+// with [ErrCorrupt], or [ErrTooLarge] if only that is wrong with the size.
 func (m *Manifest) Validate() error {
 	switch {
 	case m.Size > MaxSize:
 		return ErrTooLarge
 	case m.Size < 0:
 		return corrupt("size %d is negative", m.Size)
-	case len(m.Chunks) != Count(m.Size):
+	case m.Blocks == nil && len(m.Chunks) != Count(m.Size), m.Chunks != nil && len(m.Chunks) != Count(m.Size):
 		return corrupt("%d fingerprints for %d bytes, which have %d chunks", len(m.Chunks), m.Size, Count(m.Size))
+	case m.Blocks != nil && len(m.Blocks) != BlockCount(Count(m.Size)):
+		return corrupt("%d index blocks for %d bytes, which have %d", len(m.Blocks), m.Size, BlockCount(Count(m.Size)))
 	case len(m.First) != ChunkLen(m.Size, 0):
 		return corrupt("first chunk has %d bytes, not %d", len(m.First), ChunkLen(m.Size, 0))
 	case HeaderSum(m.First) != m.Header:
 		return corrupt("header differs from its fingerprint %v", m.Header)
 	case len(m.Chunks) > 0 && Sum(m.First) != m.Chunks[0]:
 		return corrupt("first chunk differs from its fingerprint %v", m.Chunks[0])
-	case m.Size%ChunkSize != 0 && m.Chunks[len(m.Chunks)-1] == ZeroChunk:
+	case m.Size%ChunkSize != 0 && len(m.Chunks) > 0 && m.Chunks[len(m.Chunks)-1] == ZeroChunk:
 		return corrupt("last chunk is short, but has the fingerprint of a whole one")
 	case m.Sequence > MaxSequence:
 		return corrupt("sequence %d is out of range", m.Sequence)
 	case len(m.VersionID) > MaxVersionID:
 		return corrupt("version id has %d bytes", len(m.VersionID))
+	}
+	if err := m.validateBlocks(); err != nil {
+		return err
 	}
 	if err := checkString("generator", m.Generator); err != nil {
 		return err
@@ -83,6 +92,34 @@ func (m *Manifest) Validate() error {
 	return nil
 }
 
+func (m *Manifest) validateBlocks() error {
+	chunks, overrides := Count(m.Size), 0
+	for b := range m.Blocks {
+		last := -1
+		if b == 0 {
+			last = 0
+		}
+		n := BlockLen(chunks, b)
+		for _, o := range m.Blocks[b].Overrides {
+			if o.Place <= last || o.Place >= n {
+				return corrupt("override %d of index block %d, which has %d places, after %d", o.Place, b, n, last)
+			}
+			last = o.Place
+		}
+		overrides += len(m.Blocks[b].Overrides)
+		if m.Blocks[b].Digest == NoBlock {
+			return corrupt("index block %d has no digest", b)
+		}
+		if m.Blocks[b].Stored == m.Blocks[b].Digest && len(m.Blocks[b].Overrides) > 0 {
+			return corrupt("index block %d is stored as it is, and has overrides", b)
+		}
+	}
+	if overrides > MaxOverrides || m.Blocks == nil && len(m.Chunks) > MaxOverrides {
+		return corrupt("more than %d overrides", MaxOverrides)
+	}
+	return nil
+}
+
 func checkString(what, s string) error {
 	switch {
 	case len(s) > MaxString:
@@ -91,21 +128,4 @@ func checkString(what, s string) error {
 		return corrupt("%s is not UTF-8", what)
 	}
 	return nil
-}
-
-// Contents returns the fingerprint of the list of fingerprints, which stands for
-// the whole content of the database.
-func (m *Manifest) Contents() Fingerprint {
-	const batch = 256
-	var h xxh3.Hasher
-	buf := make([]byte, 0, batch*fingerprintSize)
-	for i, f := range m.Chunks {
-		buf = f.append(buf)
-		if len(buf) == cap(buf) || i == len(m.Chunks)-1 {
-			_, _ = h.Write(buf)
-			buf = buf[:0]
-		}
-	}
-	sum := h.Sum128()
-	return Fingerprint{Hi: sum.Hi, Lo: sum.Lo}
 }
