@@ -3,7 +3,6 @@ package manifest
 import (
 	"time"
 	"unicode/utf8"
-
 )
 
 // Bounds of the fields of a manifest.

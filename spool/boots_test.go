@@ -69,7 +69,7 @@ func TestBootTimesThatDifferMeetAfterARace(t *testing.T) {
 	raced := false
 	a := openRoot(t, prefix, &spool.Options{Boot: boot, WrapFS: func(base fsx.FS) fsx.FS {
 		return fsx.Faulty(base, func(op fsx.Op, dir string) error {
-			if op == fsx.OpMkdir && dir == "boule-"+boot.String()+"-v1" && !raced {
+			if op == fsx.OpMkdir && dir == "boule-"+boot.String()+"-v2" && !raced {
 				raced = true
 				return producer(t, b, db).Close()
 			}

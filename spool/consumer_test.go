@@ -97,7 +97,7 @@ func TestPublicationChangesIdentityOfStagedManifest(t *testing.T) {
 	// The clock of the filesystem is coarse.
 	deadline := time.Now().Add(10 * time.Second)
 	for changed := false; !changed && time.Now().Before(deadline); {
-		published, err := p.PublishReady(name, m.Chunks[1:])
+		published, err := p.PublishReady(name, all(m))
 		check(t, err)
 		if !published {
 			t.Fatal("not published")
@@ -162,9 +162,9 @@ func TestNothingSlipsPast(t *testing.T) {
 		move := func() {
 			switch at {
 			case 0: // staging to ready
-				published, err := p.PublishReady(name, m.Chunks[1:])
+				published, err := p.PublishReady(name, all(m))
 				check(t, err)
-				check(t, p.CollectGarbage(published, m.Chunks[1:], 1))
+				check(t, p.CollectGarbage(published, len(m.Chunks)-1, 1, all(m)))
 			default: // ready to consuming
 				b, err := other.TakeReady()
 				check(t, err)
@@ -172,9 +172,9 @@ func TestNothingSlipsPast(t *testing.T) {
 			}
 		}
 		if at > 0 {
-			published, err := p.PublishReady(name, m.Chunks[1:])
+			published, err := p.PublishReady(name, all(m))
 			check(t, err)
-			check(t, p.CollectGarbage(published, m.Chunks[1:], 1))
+			check(t, p.CollectGarbage(published, len(m.Chunks)-1, 1, all(m)))
 		}
 		r := openRoot(t, filepath.Dir(good.Dir()), &spool.Options{WrapFS: func(base fsx.FS) fsx.FS {
 			return fsx.Faulty(base, func(op fsx.Op, _ string) error {

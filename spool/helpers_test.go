@@ -116,11 +116,11 @@ func snapshot(t testing.TB, p *spool.Producer, db []byte, sequence uint64) error
 	if err := p.StageManifest(name, data); err != nil {
 		return err
 	}
-	published, err := p.PublishReady(name, m.Chunks[1:])
+	published, err := p.PublishReady(name, all(m))
 	if err != nil {
 		return err
 	}
-	if err := p.CollectGarbage(published, m.Chunks[1:], len(m.Chunks)); err != nil {
+	if err := p.CollectGarbage(published, len(m.Chunks)-1, len(m.Chunks), all(m)); err != nil {
 		return err
 	}
 	if err := p.CleanScratch(); err != nil {
@@ -191,4 +191,9 @@ func spoolDir(r *spool.Root, k spool.Key) string {
 
 func hasPrefix(names []string, prefix string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, prefix) })
+}
+
+// all returns what a manifest references.
+func all(m *manifest.Manifest) func() []manifest.Fingerprint {
+	return func() []manifest.Fingerprint { return m.Chunks[1:] }
 }

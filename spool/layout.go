@@ -14,7 +14,7 @@ import (
 // Names in the tree; SPOOL.md draws it.
 const (
 	bootPrefix = "boule-"
-	bootSuffix = "-v1"
+	bootSuffix = "-v2"
 	bootDrift  = 2 // seconds by which the boot time may be told differently
 
 	tapDir       = ".tap"
@@ -31,6 +31,7 @@ const (
 
 	stagedChunks  = "staging/" + chunksDir
 	stagedMeta    = "staging/" + metaDir
+	stagedIndex   = "staging/index"
 	stagedScratch = "staging/scratch"
 
 	metadataVersion = 1

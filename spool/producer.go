@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 
@@ -28,6 +29,7 @@ type Producer struct {
 	id      fsx.Info // its identity
 	broken  bool     // something was found missing: mend it before the next snapshot
 	pending int      // chunks processed since the last collection of garbage
+	last    seen     // the staged manifest, as far as it is known
 }
 
 // Key returns the key of the spool.
@@ -116,7 +118,7 @@ func (p *Producer) mend() error {
 }
 
 func (p *Producer) fill(dir fsx.FS) error {
-	for _, sub := range []string{stagedChunks, stagedMeta, stagedScratch} {
+	for _, sub := range []string{stagedChunks, stagedMeta, stagedIndex, stagedScratch} {
 		if err := p.root.ensureDir(dir, sub); err != nil {
 			return err
 		}
@@ -159,6 +161,7 @@ func (p *Producer) alive() error {
 }
 
 func (p *Producer) release() {
+	p.last.forget()
 	if p.dir != nil {
 		p.dir.Close()
 	}
@@ -190,19 +193,78 @@ func (p *Producer) Staged(name string) ([]byte, error) {
 	if err := validName(name); err != nil {
 		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
 	}
+	p.last.forget()
 	if p.alive() != nil || !p.described() {
 		if err := p.reopen(); err != nil {
 			return nil, p.lost("open", err)
 		}
 	}
-	data, err := p.dir.ReadFile(stagedMeta + "/" + name)
+	f, err := p.dir.Open(stagedMeta + "/" + name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := p.dir.Stat(stagedMeta); err != nil {
 			return nil, p.lost("read staged manifest", err)
 		}
+		p.last = seen{name: name}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
+	}
+	data, err := p.last.read(name, f)
+	if err != nil {
+		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
+	}
+	return data, nil
+}
+
+// Unchanged begins a snapshot as Staged does, if the spool is the one that this Producer had open,
+// and what is staged in it is what Staged returned last, or what StageManifest
+// staged after that. Otherwise it returns false and changes nothing: then Staged is to be called.
+func (p *Producer) Unchanged(name string) bool {
+	if p.last.name != name || p.alive() != nil || !p.described() {
+		return false
+	}
+	now, err := p.dir.Stat(stagedMeta + "/" + name)
+	if p.last.file == nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	return err == nil && now.Dev == p.last.info.Dev && now.Ino == p.last.info.Ino
+}
+
+// seen is the staged manifest that a Producer knows. The file is held open, so that no other one
+// can have its identity.
+type seen struct {
+	name string // empty: none is known
+	file fsx.File
+	info fsx.Info // of the file; without a file nothing is staged under the name
+}
+
+func (s *seen) forget() {
+	if s.file != nil {
+		s.file.Close()
+	}
+	*s = seen{}
+}
+
+// set makes f what is known.
+func (s *seen) set(name string, f fsx.File) error {
+	s.forget()
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	*s = seen{name, f, info}
+	return nil
+}
+
+// read is set that returns the content.
+func (s *seen) read(name string, f fsx.File) ([]byte, error) {
+	if err := s.set(name, f); err != nil {
+		return nil, err
+	}
+	data := make([]byte, s.info.Size)
+	if _, err := io.ReadFull(io.NewSectionReader(f, 0, s.info.Size), data); err != nil {
+		s.forget()
+		return nil, err
 	}
 	return data, nil
 }
@@ -239,9 +301,13 @@ func (p *Producer) StageManifest(name string, data []byte) error {
 	if p.dir == nil || p.broken {
 		return p.check("stage manifest")
 	}
-	if err := p.root.publish(p.dir, stagedScratch+"/"+p.root.scratchName(), stagedMeta+"/"+name, data, true); err != nil {
+	p.last.forget()
+	scratch := stagedScratch + "/" + p.root.scratchName()
+	f, err := fsx.PublishOpen(p.dir, scratch, stagedMeta+"/"+name, data, p.root.share.Load().file())
+	if err != nil {
 		return p.lost("stage manifest", err)
 	}
+	_ = p.last.set(name, f) // then it is read again
 	return nil
 }
 
@@ -260,6 +326,7 @@ func (p *Producer) DropStaged(name string) error {
 			return fmt.Errorf("spool: drop staged manifest: %w", err)
 		}
 	}
+	p.last.forget()
 	if err := p.dir.Remove(stagedMeta + "/" + name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("spool: drop staged manifest: %w", err)
 	}

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/boule-db/boule/internal/fsx"
 	"github.com/boule-db/boule/manifest"
 )
 
-// PublishReady makes what is staged the ready snapshot, unless there is one already. refs are
-// the chunks that the staged manifest called name references. After an error, as after false,
-// the ready snapshot is as it was, and PublishReady may be called again.
-func (p *Producer) PublishReady(name string, refs []manifest.Fingerprint) (published bool, err error) {
+// PublishReady makes what is staged the ready snapshot, unless there is one already. refs returns
+// the chunks, index blocks among them, that the staged manifest called name references, those at
+// least that are in the staging area. After an error, as after false, the ready snapshot is as it
+// was, and PublishReady may be called again.
+func (p *Producer) PublishReady(name string, refs func() []manifest.Fingerprint) (published bool, err error) {
 	if err := validName(name); err != nil {
 		return false, fmt.Errorf("spool: publish ready: %w", err)
 	}
@@ -26,7 +28,7 @@ func (p *Producer) PublishReady(name string, refs []manifest.Fingerprint) (publi
 		return false, nil
 	}
 	tmp := stagedScratch + "/" + p.root.scratchName()
-	err = p.buildReady(tmp, name, refs)
+	err = p.buildReady(tmp, name, refs())
 	if err == nil {
 		if err = p.dir.RenameDir(tmp, readyDir); err == nil {
 			return true, nil
@@ -131,35 +133,38 @@ func only(names []string, refs []manifest.Fingerprint) []string {
 }
 
 // CollectGarbage removes staged chunks that are not needed any more: all of them if the snapshot
-// was published, since ready has them; otherwise, from time to time, those that are not in refs.
-// refs are all chunks that the staged manifest, or one about to replace it, references; copied is
-// the number of chunks that the snapshot processed. Chunks that other manifests in this spool
-// reference stay. CollectGarbage may be called again after an error.
-func (p *Producer) CollectGarbage(published bool, refs []manifest.Fingerprint, copied int) error {
+// was published, since ready has them; otherwise, from time to time, those that refs does not return.
+// refs returns those, of the staged ones at least, that the staged manifest, or one about to replace
+// it, references; total is the number of chunks of the database, and copied of those that the
+// snapshot processed. Chunks that other manifests in this spool reference stay. CollectGarbage may be
+// called again after an error.
+func (p *Producer) CollectGarbage(published bool, total, copied int, refs func() []manifest.Fingerprint) error {
 	if p.dir == nil || p.broken {
 		return p.check("collect garbage")
 	}
 	p.pending += copied + 1
-	if !published && copied < p.root.opts.intN(len(refs)/4+1) && p.pending/2 < len(refs) {
+	if !published && copied < p.root.opts.intN(total/4+1) && p.pending/2 < total {
 		return nil
 	}
-	if err := p.collect(published, refs); err != nil {
+	var keep []manifest.Fingerprint
+	if !published {
+		keep = refs()
+	}
+	if err := p.collect(keep); err != nil {
 		return fmt.Errorf("spool: collect garbage: %w", err)
 	}
 	p.pending = 0
 	return nil
 }
 
-func (p *Producer) collect(published bool, refs []manifest.Fingerprint) error {
+func (p *Producer) collect(refs []manifest.Fingerprint) error {
 	names, err := p.dir.ReadDir(stagedChunks)
 	if err != nil || len(names) == 0 {
 		return missingIsFine(err)
 	}
-	keep := map[manifest.Fingerprint]bool{}
-	if !published {
-		for _, f := range refs {
-			keep[f] = true
-		}
+	keep := make(map[manifest.Fingerprint]bool, len(refs))
+	for _, f := range refs {
+		keep[f] = true
 	}
 	manifests, err := p.dir.ReadDir(stagedMeta)
 	if err != nil {
@@ -189,7 +194,8 @@ func (p *Producer) collect(published bool, refs []manifest.Fingerprint) error {
 	return first
 }
 
-// staged returns what a staged manifest references; nothing if it cannot be read by anybody.
+// staged returns what a staged manifest references; nothing if nobody can read it, or make out
+// what it lists.
 func (p *Producer) staged(name string) ([]manifest.Fingerprint, error) {
 	data, err := p.dir.ReadFile(stagedMeta + "/" + name)
 	if err != nil {
@@ -199,7 +205,26 @@ func (p *Producer) staged(name string) ([]manifest.Fingerprint, error) {
 	if err != nil {
 		return nil, nil
 	}
-	return m.Chunks, nil
+	list, err := m.List(p.ReadBlock)
+	if err != nil {
+		return nil, nil
+	}
+	for i := range m.Blocks {
+		list = append(list[:len(list):len(list)], m.Blocks[i].Stored)
+	}
+	return list, nil
+}
+
+// StagedChunks returns the names of the files in the staging area for chunks.
+func (p *Producer) StagedChunks() ([]string, error) {
+	if p.dir == nil || p.broken {
+		return nil, p.check("list staged chunks")
+	}
+	names, err := p.dir.ReadDir(stagedChunks)
+	if err != nil {
+		return nil, p.lost("list staged chunks", err)
+	}
+	return names, nil
 }
 
 // Backlog returns the number of files in the staging area for chunks.
@@ -239,11 +264,7 @@ func (p *Producer) cleanOne(name string) error {
 		return err
 	}
 	if !info.IsDir() {
-		// A time in the future says nothing about the age.
-		if age := p.root.opts.since(info.ChangeTime); age >= 0 && age < p.root.opts.ScratchAge {
-			return nil
-		}
-		return p.dir.Remove(name)
+		return p.removeOld(name, info)
 	}
 	// Renamed first, so that nobody can publish it half removed.
 	gone := stagedScratch + "/" + p.root.scratchName()
@@ -251,4 +272,21 @@ func (p *Producer) cleanOne(name string) error {
 		return err
 	}
 	return p.dir.RemoveAll(gone)
+}
+
+// cleanOld removes a file of some age.
+func (p *Producer) cleanOld(name string) error {
+	info, err := p.dir.Stat(name)
+	if err == nil {
+		err = p.removeOld(name, info)
+	}
+	return missingIsFine(err)
+}
+
+func (p *Producer) removeOld(name string, info fsx.Info) error {
+	// A time in the future says nothing about the age.
+	if age := p.root.opts.since(info.ChangeTime); age >= 0 && age < p.root.opts.ScratchAge {
+		return nil
+	}
+	return p.dir.Remove(name)
 }

@@ -260,7 +260,7 @@ func TestPublishWithoutTheRightToLink(t *testing.T) {
 	staged, err := con.StagedManifests()
 	check(t, err)
 	defer staged[0].Close()
-	published, err := p.PublishReady(name, m.Chunks[1:])
+	published, err := p.PublishReady(name, all(m))
 	if err != nil || !published {
 		t.Fatalf("published %v: %v", published, err)
 	}
@@ -271,6 +271,6 @@ func TestPublishWithoutTheRightToLink(t *testing.T) {
 		t.Errorf("%d links were tried", forbidden)
 	}
 	judge(t, r, nil)
-	check(t, p.CollectGarbage(published, m.Chunks[1:], 3))
+	check(t, p.CollectGarbage(published, len(m.Chunks)-1, 3, all(m)))
 	equal(t, drain(t, r, p.Key(), spooltest.NewRemote()), db)
 }

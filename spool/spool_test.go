@@ -21,7 +21,7 @@ func TestTree(t *testing.T) {
 	db := makeDB(t, filepath.Join(dir, "db"))
 	p := producer(t, r, db)
 	want := []string{
-		".metadata", "staging/", "staging/chunks/", "staging/meta/", "staging/scratch/",
+		".metadata", "staging/", "staging/chunks/", "staging/index/", "staging/meta/", "staging/scratch/",
 	}
 	if diff := cmp.Diff(want, tree(t, spoolDir(r, p.Key()))); diff != "" {
 		t.Errorf("tree (-want +got):\n%s", diff)
@@ -122,7 +122,7 @@ func TestStaging(t *testing.T) {
 	if _, err := p.Staged(name); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Staged after DropStaged: %v", err)
 	}
-	if got := tree(t, filepath.Join(spoolDir(r, p.Key()), "staging")); len(got) != 3 {
+	if got := tree(t, filepath.Join(spoolDir(r, p.Key()), "staging")); len(got) != 4 {
 		t.Errorf("left in staging: %v", got)
 	}
 }

@@ -19,18 +19,21 @@ var buffers = sync.Pool{New: func() any { return new([manifest.ChunkSize]byte) }
 // A plan is what has to be done for one target, and how it went.
 type plan struct {
 	ts          *target
+	opts        *Options
+	hot         *hot               // what is known of its spool
 	base        *manifest.Manifest // what is staged; nil if nothing usable
 	current     bool               // base describes the database: nothing to do
-	incremental bool               // base describes it but for the dirty chunks
+	incremental bool               // base, or what hot has of its successor, describes it but for the dirty chunks
 
-	list         []manifest.Fingerprint // of the chunks
-	backfill     int                    // chunks from here on are read whatever is dirty
-	copied       int                    // chunks processed
-	sequence     uint64                 // of the manifest staged
-	doomed       bool                   // go on without staging, to learn what is garbage
-	err          error                  // nothing (more) was staged
-	housekeeping error                  // staged, but not tidied up
+	backfill     int    // chunks from here on are read whatever is dirty
+	copied       int    // chunks processed
+	sequence     uint64 // of the manifest staged
+	doomed       bool   // go on without staging, to learn what is garbage
+	err          error  // nothing (more) was staged
+	housekeeping error  // staged, but not tidied up
 }
+
+func (p *plan) yielded() bool { return errors.Is(p.err, ErrYield) }
 
 // A builder reads the database once for several plans.
 type builder struct {
@@ -42,18 +45,21 @@ type builder struct {
 	first []byte // the first chunk
 	yield func() bool
 
-	mismatches int // clean chunks that had changed
+	mismatches int      // clean chunks that had changed
+	left       dirtySet // when it gave way: chunks that it has not come to
 }
 
 func chunkCount(size int64) int { return int((size + manifest.ChunkSize - 1) / manifest.ChunkSize) }
 
-// run fills the lists of all plans and stages what is new. The error is of reading the database,
+// run fills the indexes of all plans and stages what is new. The error is of reading the database,
 // and concerns all plans; a plan's own is in the plan.
 func (b *builder) run() error {
 	n := chunkCount(b.view.size)
 	from, full := n, false
 	for _, p := range b.plans {
-		p.begin(b.view.size)
+		if p.err = p.begin(b.view.size); p.err != nil {
+			continue
+		}
 		if p.incremental {
 			from = min(from, p.backfill)
 		} else {
@@ -64,20 +70,19 @@ func (b *builder) run() error {
 		return b.all()
 	}
 	from = int(min(int64(from), b.dirty.tail))
-	for _, i := range b.dirty.listed(from) {
+	listed := b.dirty.listed(from)
+	for k, i := range listed {
 		if i > 0 {
 			if err := b.chunk(i); err != nil {
-				return err
+				return b.leave(err, listed[k:], from)
 			}
 		}
 	}
-	for i := max(from, 1); i < n; i++ {
-		if err := b.chunk(i); err != nil {
-			return err
-		}
+	if err := b.rest(max(from, 1)); err != nil {
+		return err
 	}
 	if err := b.chunk(0); err != nil {
-		return err
+		return b.leave(err, nil, n)
 	}
 	if b.scrub(from) {
 		return nil
@@ -86,28 +91,64 @@ func (b *builder) run() error {
 }
 
 // all goes through the whole database.
-func (b *builder) all() error {
-	for i := range chunkCount(b.view.size) {
+func (b *builder) all() error { return b.rest(0) }
+
+// rest goes through the database from chunk i on.
+func (b *builder) rest(i int) error {
+	for ; i < chunkCount(b.view.size); i++ {
 		if err := b.chunk(i); err != nil {
-			return err
+			return b.leave(err, nil, i)
+		}
+		if (i+1)%manifest.BlockChunks == 0 {
+			for _, p := range b.plans {
+				if p.err == nil {
+					p.err = p.fold()
+				}
+			}
 		}
 	}
 	return nil
 }
 
-// begin prepares the list: that of the base, in the new length.
-func (p *plan) begin(size int64) {
+// leave notes what is left when the builder gives way: the listed chunks, and all from tail on.
+func (b *builder) leave(err error, listed []int, tail int) error {
+	if errors.Is(err, ErrYield) {
+		b.left.reset()
+		for _, i := range listed {
+			b.left.add(int64(i))
+		}
+		b.left.add(0)
+		if tail < chunkCount(b.view.size) {
+			b.left.tail = int64(tail)
+		}
+	}
+	return err
+}
+
+// needs returns how many chunks the plan is to read, given those that are dirty.
+func (p *plan) needs(size int64, d *dirtySet) int {
 	n := chunkCount(size)
-	p.list = make([]manifest.Fingerprint, n)
-	if p.base == nil {
-		return
+	if !p.incremental {
+		return n
 	}
-	copy(p.list, p.base.Chunks)
-	p.backfill = len(p.base.Chunks)
-	if p.base.Size != size {
-		// The last chunk they have in common is partial in one of them, perhaps.
-		p.backfill = max(min(p.backfill, n)-1, 0)
+	from := int(min(int64(p.from(size)), d.tail))
+	return len(d.listed(from)) + n - min(from, n)
+}
+
+// from returns the first chunk that the index does not know, or not in this size of the database.
+func (p *plan) from(size int64) int {
+	if p.hot.size == size {
+		return p.hot.index.chunks
 	}
+	// The last chunk they have in common is partial in one of them, perhaps.
+	return max(min(p.hot.index.chunks, chunkCount(size))-1, 0)
+}
+
+// begin gives the index the length that it needs now.
+func (p *plan) begin(size int64) error {
+	p.backfill = p.from(size)
+	p.hot.size = size
+	return p.hot.index.resize(chunkCount(size))
 }
 
 // wants says whether the plan needs chunk i to be read.
@@ -141,36 +182,76 @@ func (b *builder) chunk(i int) error {
 		switch {
 		case p.wants(i, b.dirty):
 			p.put(i, f, data)
-		case p.err == nil && p.list[i] != f:
-			// Read for another plan, and found changed: from here on it is as good as full,
-			// since all chunks before were read too.
-			b.mismatches++
-			p.put(i, f, data)
+		case p.err == nil:
+			// Read for another plan.
+			switch have, err := p.hot.index.get(i); {
+			case err != nil:
+				p.err = err
+			case have != f:
+				// From here on it is as good as full, since all chunks before were read too.
+				b.mismatches++
+				p.put(i, f, data)
+			}
 		}
 	}
 	return nil
 }
 
-// put enters chunk i in the list and stages it. The first chunk travels in the manifest, and the
-// zero chunk is known to everybody.
+// put enters chunk i in the index and stages it, unless it was there before: then the staged manifest
+// promises that it is in the spool or in the store, or this snapshot has staged it already. The first
+// chunk travels in the manifest, and the zero chunk is known to everybody.
 func (p *plan) put(i int, f manifest.Fingerprint, data []byte) {
-	p.list[i] = f
-	p.copied++
-	if i == 0 || f == manifest.ZeroChunk || p.doomed || p.has(i, f) {
+	x := p.hot.index
+	old, err := x.get(i)
+	if err != nil {
+		p.err = err
 		return
 	}
+	p.copied++
+	if old == f {
+		return
+	}
+	stored := i > 0 && f != manifest.ZeroChunk
+	if stored && !p.doomed {
+		p.stage(f, data)
+		if p.err != nil && !p.doomed {
+			return
+		}
+	}
+	if err := x.set(i, f); err != nil {
+		p.err, p.doomed = err, false
+		return
+	}
+	if i > 0 {
+		p.hot.release(old)
+	}
+	if stored {
+		p.hot.take(f)
+	}
+}
+
+func (p *plan) stage(f manifest.Fingerprint, data []byte) {
 	if p.err = p.ts.producer.StageChunk(f, data); p.err == nil || errors.Is(p.err, spool.ErrVanished) {
 		return
 	}
 	// Snapshots that fail again and again, each of other content, must not fill the disk. Only
 	// the complete list tells which of the staged chunks are garbage.
 	n, err := p.ts.producer.Backlog()
-	p.doomed = err == nil && n > 2*len(p.list)
+	p.doomed = err == nil && n > 2*p.hot.index.chunks
 }
 
-// has says whether base promises that the chunk is in the spool or in the store.
-func (p *plan) has(i int, f manifest.Fingerprint) bool {
-	return p.base != nil && i > 0 && i < len(p.base.Chunks) && p.base.Chunks[i] == f
+// fold writes index blocks, if there are too many overrides.
+func (p *plan) fold() error {
+	h := p.hot
+	return h.index.fold(p.opts.Overrides, func(f, old manifest.Fingerprint, list []byte) error {
+		if err := p.ts.producer.StageBlock(f, list, h.index.names(f)); err != nil {
+			return err
+		}
+		p.ts.folded = true
+		h.take(f)
+		h.release(old)
+		return nil
+	})
 }
 
 // scrub reads one random clean chunk. It returns false if a plan has to become full.
@@ -193,7 +274,15 @@ func (b *builder) scrub(from int) bool {
 	f := manifest.Sum(data[:n])
 	ok := true
 	for _, p := range b.plans {
-		if p.err == nil && (err != nil || p.list[i] != f) {
+		if p.err != nil {
+			continue
+		}
+		have, ierr := p.hot.index.get(i)
+		if ierr != nil {
+			p.err = ierr
+			continue
+		}
+		if err != nil || have != f {
 			p.incremental, ok = false, false
 			b.mismatches++
 		}
@@ -203,43 +292,69 @@ func (b *builder) scrub(from int) bool {
 
 // publish stages the manifest, makes the snapshot ready, and tidies up.
 func (p *plan) publish(name string, m *manifest.Manifest) error {
+	began := time.Now()
+	step := func(what string) {
+		now := time.Now()
+		p.opts.Observe(what, now.Sub(began))
+		began = now
+	}
+	producer, h := p.ts.producer, p.hot
+	if err := p.fold(); err != nil {
+		return err
+	}
+	m.Blocks = h.index.list()
 	data, err := manifest.Encode(m)
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)
 	}
-	producer := p.ts.producer
-	refs := p.list[1:]
 	if err := producer.StageManifest(name, data); err != nil {
-		p.collect(refs)
+		p.collect()
 		return err
 	}
+	m.First = nil // nobody asks for it
+	h.staged(m)
 	p.sequence = m.Sequence
+	step("manifest")
 	// From here on the snapshot is taken, and the rest can be left to the next.
-	published, err := producer.PublishReady(name, refs)
+	published, err := producer.PublishReady(name, h.live)
+	step("publish")
 	if errors.Is(err, spool.ErrVanished) {
 		return err
 	}
-	p.housekeeping = errors.Join(err, producer.CollectGarbage(published, refs, p.copied))
+	gerr := producer.CollectGarbage(published, h.index.chunks, p.copied, h.live)
+	if published {
+		h.published()
+	}
+	p.housekeeping = errors.Join(err, gerr)
 	if now := time.Now(); now.Sub(p.ts.cleaned) > cleanEvery {
 		p.ts.cleaned = now
 		p.housekeeping = errors.Join(p.housekeeping, producer.CleanScratch())
+		if p.ts.folded {
+			p.ts.folded = false
+			p.housekeeping = errors.Join(p.housekeeping, producer.CollectIndex(h.index.names))
+		}
 	}
+	step("collect")
 	return producer.Finish()
 }
 
 // abandon tidies up after a failure, if the spool holds too much.
 func (p *plan) abandon() {
 	if p.doomed {
-		p.collect(p.list[1:])
+		p.collect()
 	}
 	_ = p.ts.producer.CleanScratch()
 }
 
-// collect removes what neither the manifest that could not be staged nor the one that is
-// references. Only a complete list may come here.
-func (p *plan) collect(refs []manifest.Fingerprint) {
-	if p.base != nil {
-		refs = append(refs[:len(refs):len(refs)], p.base.Chunks...)
+// tidy does so after giving way: others may have changed again and again what was staged already.
+func (p *plan) tidy() {
+	if n, err := p.ts.producer.Backlog(); err == nil && n > 2*p.hot.index.chunks {
+		p.collect()
 	}
-	_ = p.ts.producer.CollectGarbage(false, refs, p.copied)
+}
+
+// collect removes what neither the index as far as it is known nor the manifest that is staged
+// references.
+func (p *plan) collect() {
+	_ = p.ts.producer.CollectGarbage(false, p.hot.index.chunks, p.copied, p.hot.live)
 }

@@ -164,7 +164,7 @@ func (t *Tracker) resume(v view) {
 // Under an EXCLUSIVE lock that stays, nobody could evaluate later.
 func (t *Tracker) putOff(held Held, v view, forced bool) bool {
 	now := time.Now()
-	if forced || held != Shared || t.eager || t.adopted || t.noAttr || !t.db.mayPutOff(now) {
+	if forced || held != Shared || t.eager || t.adopted || t.noAttr || t.db.deferred != nil || !t.db.mayPutOff(now) {
 		return false
 	}
 	base := t.base

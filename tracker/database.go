@@ -21,7 +21,9 @@ type database struct {
 	// noTime if there is none.
 	gate, failed atomic.Int64
 
-	staging sync.Mutex // held while snapshots are taken; taken before mu; guards target.producer
+	staging  sync.Mutex // held while snapshots are taken; taken before mu; guards what follows, and target.producer, target.hot
+	deferred *deferred  // a snapshot to be taken, or to be gone on with; nil if there is none
+	tokens   uint64     // given out
 
 	mu         sync.Mutex // guards what follows and the states of targets
 	refs       int
@@ -45,7 +47,9 @@ type target struct {
 	spec     spool.Target
 	key      spool.Key
 	producer *spool.Producer
+	hot      *hot      // what is known of the spool; nil if nothing is
 	cleaned  time.Time // when its scratch directory was; guarded like producer
+	folded   bool      // index blocks may be in the way since then
 
 	state        State
 	err          error
@@ -126,7 +130,7 @@ func (d *database) closeProducers() {
 	for _, ts := range d.targets {
 		if ts.producer != nil {
 			ts.producer.Close()
-			ts.producer = nil
+			ts.producer, ts.hot = nil, nil
 		}
 	}
 }

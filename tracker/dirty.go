@@ -83,3 +83,12 @@ func (d *dirtySet) listed(n int) []int {
 	i, _ := slices.BinarySearch(d.list, n)
 	return d.list[:i]
 }
+
+// merge adds what is in another set.
+func (d *dirtySet) merge(o *dirtySet) {
+	for _, i := range o.list {
+		d.add(int64(i))
+	}
+	d.tail = min(d.tail, o.tail)
+	d.last = -1
+}

@@ -19,4 +19,7 @@ var (
 	ErrHotJournal = errors.New("tracker: hot journal")
 	// ErrYield reports a snapshot that gave way to a writer, to be repeated.
 	ErrYield = errors.New("tracker: gave way to a writer")
+
+	// errIndex reports index blocks of the staged manifest that cannot be had.
+	errIndex = errors.New("tracker: index of the staged snapshot is not usable")
 )

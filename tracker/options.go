@@ -26,6 +26,20 @@ type Options struct {
 	// before, by whoever evaluates the database next.
 	Coalesce time.Duration
 
+	// CommitChunks bounds the chunks (64 KiB each) that a commit reads and stages; 256, negative for
+	// no bound. A larger snapshot is left to an Eager tracker, like what is put off.
+	CommitChunks int
+	// Patience is how long a writer waits for a snapshot of an Eager tracker until that gives way;
+	// 20ms, negative for not at all. Pause is how long it stays away then; 20ms.
+	Patience, Pause time.Duration
+	// Overrides bounds the fingerprints that a manifest has beside its index blocks; 1024. See
+	// manifest/FORMAT.md.
+	Overrides int
+	// Observe is told how long the steps of each snapshot took: "look" at the database, "plan" by
+	// what is staged, "chunks" read and staged, "manifest" made and staged, "publish" what is staged,
+	// "collect" garbage. It is called within the commit; nil observes nothing.
+	Observe func(step string, took time.Duration)
+
 	noAttr bool // for tests: as if the filesystem had no extended attributes
 }
 
@@ -54,6 +68,21 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.Coalesce == 0 {
 		opts.Coalesce = 100 * time.Millisecond
+	}
+	if opts.CommitChunks == 0 {
+		opts.CommitChunks = 256
+	}
+	if opts.Patience == 0 {
+		opts.Patience = 20 * time.Millisecond
+	}
+	if opts.Pause <= 0 {
+		opts.Pause = 20 * time.Millisecond
+	}
+	if opts.Overrides <= 0 {
+		opts.Overrides = 1024
+	}
+	if opts.Observe == nil {
+		opts.Observe = func(string, time.Duration) {}
 	}
 	if opts.Root == nil {
 		opts.Targets = nil

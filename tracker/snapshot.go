@@ -35,7 +35,9 @@ func (t *Tracker) evaluate(held Held) {
 		t.full = written
 		return
 	}
+	began := time.Now()
 	v, err := t.look(held)
+	t.m.opts.Observe("look", time.Since(began))
 	if wal := errors.Is(err, ErrWAL); wal || err == nil {
 		t.db.setWAL(wal)
 	}
@@ -68,13 +70,21 @@ func (t *Tracker) evaluate(held Held) {
 		return
 	}
 	t.resume(v)
+	t.resumeDeferred(v)
 	forced := t.forced(v)
+	if forced {
+		t.token = 0
+	}
 	if written && len(waiting) == 0 && t.putOff(held, v, forced) {
 		return
 	}
-	plans := t.stageAll(v, due, forced)
-	if slices.ContainsFunc(plans, func(p *plan) bool { return errors.Is(p.err, ErrYield) }) {
-		t.giveWay(written)
+	plans := t.planAll(v, due, forced)
+	if written && len(waiting) == 0 && t.deferSnapshot(held, v, plans, forced) {
+		return
+	}
+	left := t.stageAll(v, plans, forced)
+	if slices.ContainsFunc(plans, (*plan).yielded) {
+		t.giveWay(v, plans, left)
 		return
 	}
 	done := len(waiting) == 0
@@ -87,16 +97,6 @@ func (t *Tracker) evaluate(held Held) {
 		}
 	}
 	t.finish(held, v, done)
-}
-
-// giveWay ends an evaluation that others would have had to wait for.
-func (t *Tracker) giveWay(written bool) {
-	t.state, t.full, t.eager = unknown, false, false
-	if written {
-		t.state, t.full = dirty, true
-	}
-	t.forget()
-	t.db.again()
 }
 
 // forced says that equal ids mean nothing now: this connection wrote, and either cannot say what
@@ -117,6 +117,7 @@ func (t *Tracker) forced(v view) bool {
 // finish forgets what was staged. If something failed, the next evaluation compares ids.
 func (t *Tracker) finish(held Held, v view, done bool) {
 	t.state = unknown
+	t.db.deferred = nil
 	if done {
 		t.state = clean
 		t.endBurst()
@@ -132,7 +133,7 @@ func (t *Tracker) finish(held Held, v view, done bool) {
 // forget drops what was noted of transactions.
 func (t *Tracker) forget() {
 	t.dirty.reset()
-	t.prev, t.base, t.adopted = nil, nil, false
+	t.prev, t.base, t.adopted, t.token = nil, nil, false, 0
 }
 
 // look reads what a snapshot starts from, or says why there can be none.
@@ -224,35 +225,51 @@ func readAt(r io.ReaderAt, p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// stageAll stages the database for all targets that are due, each on its own account. A spool
-// that vanishes meanwhile gets a second attempt.
-func (t *Tracker) stageAll(v view, due []*target, forced bool) []*plan {
-	var plans []*plan
+// planAll plans what is to be done for all targets that are due, each on its own account.
+func (t *Tracker) planAll(v view, due []*target, forced bool) []*plan {
+	began := time.Now()
+	plans := make([]*plan, 0, len(due))
 	for _, ts := range due {
 		plans = append(plans, t.plan(ts, v, forced))
 	}
-	t.stage(v, plans)
-	var again []*plan
-	for i, p := range plans {
-		if errors.Is(p.err, spool.ErrVanished) {
-			plans[i] = t.plan(p.ts, v, forced)
-			again = append(again, plans[i])
-		}
-	}
-	if len(again) > 0 {
-		t.stage(v, again)
-	}
+	t.m.opts.Observe("plan", time.Since(began))
 	return plans
 }
 
+// stageAll carries out the plans. A spool that vanishes meanwhile, and one whose index turns out to be
+// of no use, gets a second attempt. When it gave way it returns the chunks that are left.
+func (t *Tracker) stageAll(v view, plans []*plan, forced bool) (left *dirtySet) {
+	left = t.stage(v, plans)
+	var again []*plan
+	for i, p := range plans {
+		switch {
+		case errors.Is(p.err, spool.ErrVanished):
+		case errors.Is(p.err, errIndex):
+			t.log.Warn("staged snapshot is not usable; the next is full", "target", p.ts.key.Target, "err", p.err)
+			if err := p.ts.producer.DropStaged(t.db.name); err != nil {
+				continue
+			}
+		default:
+			continue
+		}
+		plans[i] = t.plan(p.ts, v, forced)
+		again = append(again, plans[i])
+	}
+	if len(again) > 0 && !slices.ContainsFunc(plans, (*plan).yielded) {
+		left = t.stage(v, again)
+	}
+	return left
+}
+
 // stage takes one snapshot for all plans that need one.
-func (t *Tracker) stage(v view, plans []*plan) {
+func (t *Tracker) stage(v view, plans []*plan) (left *dirtySet) {
+	began := time.Now()
 	b := builder{file: t.file, view: v, dirty: &t.dirty, buf: buffers.Get().(*[manifest.ChunkSize]byte), yield: func() bool { return false }}
 	if y, ok := t.file.(Yielder); ok && t.eager {
-		b.yield = y.Yield
+		b.yield = func() bool { return time.Since(began) >= t.m.opts.Patience && y.Yield() }
 	}
 	defer buffers.Put(b.buf)
-	sequence := uint64(max(time.Now().UnixNano(), 1))
+	sequence := uint64(max(began.UnixNano(), 1))
 	for _, p := range plans {
 		if p.err == nil && !p.current {
 			b.plans = append(b.plans, p)
@@ -264,9 +281,10 @@ func (t *Tracker) stage(v view, plans []*plan) {
 		}
 	}
 	if len(b.plans) == 0 {
-		return
+		return nil
 	}
 	err := b.run()
+	t.m.opts.Observe("chunks", time.Since(began))
 	if b.mismatches > 0 {
 		t.scrubbed(b.mismatches)
 	}
@@ -281,17 +299,18 @@ func (t *Tracker) stage(v view, plans []*plan) {
 			p.err = err
 		}
 		p.doomed = p.doomed && err == nil
-		if p.err == nil {
+		switch {
+		case p.err == nil:
 			m := &manifest.Manifest{
 				Header: v.header, VersionID: v.id, Sequence: sequence, Size: v.size, SourceTime: v.changed,
-				Generator: t.m.opts.Generator, Writer: t.m.writer,
-				Chunks: p.list, First: b.first,
+				Generator: t.m.opts.Generator, Writer: t.m.writer, First: b.first,
 			}
 			p.err = p.publish(t.db.name, m)
-		} else {
+		case !p.yielded():
 			p.abandon()
 		}
 	}
+	return &b.left
 }
 
 // uploaded returns the sequence of the manifest that the target is known to hold, or zero. A
@@ -317,37 +336,24 @@ func (t *Tracker) scrubbed(n int) {
 
 // plan opens the spool of a target and judges what is staged there.
 func (t *Tracker) plan(ts *target, v view, forced bool) *plan {
-	p := &plan{ts: ts}
-	if ts.producer == nil {
-		if ts.producer, p.err = t.m.opts.Root.Producer(t.db.db, ts.spec); p.err != nil {
-			ts.producer = nil
-			return p
-		}
-	}
+	p := &plan{ts: ts, opts: &t.m.opts}
 	t.db.mu.Lock()
-	ts.opened = true
 	rescan, restage := ts.rescan, ts.restage
 	t.db.mu.Unlock()
-	if restage != nil {
-		if p.err = ts.producer.DropStaged(t.db.name); p.err != nil {
+	if p.err = t.prepare(p, restage != nil); p.err != nil {
+		return p
+	}
+	resumed := t.token != 0 && p.hot.token == t.token
+	if p.hot.token != 0 && !resumed {
+		// Its index is ahead of what is staged, and nobody knows any more where to.
+		if p.err = t.cool(p); p.err != nil {
 			return p
 		}
 	}
-	data, err := ts.producer.Staged(t.db.name)
+	p.base = p.hot.base
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		p.err = err
-		return p
-	default:
-		m, err := manifest.Decode(data)
-		if err != nil {
-			t.log.Warn("staged manifest is unreadable; the snapshot is full", "target", ts.key.Target, "err", err)
-		} else {
-			p.base = m
-		}
-	}
-	switch {
+	case resumed:
+		p.incremental = true
 	case p.base == nil, forced, rescan:
 	case t.state != dirty, t.adopted && sameID(p.base.VersionID, v.id):
 		p.current = sameID(p.base.VersionID, v.id) && p.base.Size == v.size
@@ -358,6 +364,61 @@ func (t *Tracker) plan(ts *target, v view, forced bool) *plan {
 	return p
 }
 
+// prepare opens the spool of a target, and finds out what is staged there.
+func (t *Tracker) prepare(p *plan, drop bool) error {
+	ts := p.ts
+	if ts.producer == nil {
+		var err error
+		if ts.producer, err = t.m.opts.Root.Producer(t.db.db, ts.spec); err != nil {
+			ts.producer = nil
+			return err
+		}
+	}
+	t.db.mu.Lock()
+	ts.opened = true
+	t.db.mu.Unlock()
+	// It is put back when all went well.
+	p.hot, ts.hot = ts.hot, nil
+	if drop {
+		if err := ts.producer.DropStaged(t.db.name); err != nil {
+			return err
+		}
+		p.hot = nil
+	}
+	if p.hot != nil && ts.producer.Unchanged(t.db.name) {
+		return nil
+	}
+	return t.cool(p)
+}
+
+// cool reads what is staged.
+func (t *Tracker) cool(p *plan) error {
+	producer := p.ts.producer
+	p.hot = nil
+	p.ts.folded = true // somebody may have left something
+	var base *manifest.Manifest
+	data, err := producer.Staged(t.db.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	default:
+		if base, err = manifest.Decode(data); err != nil {
+			t.log.Warn("staged manifest is unreadable; the snapshot is full", "target", p.ts.key.Target, "err", err)
+			base = nil
+		}
+	}
+	names, err := producer.StagedChunks()
+	if err != nil {
+		return err
+	}
+	if p.hot, err = newHot(base, producer.ReadBlock, names); err != nil {
+		t.log.Warn("index of the staged manifest is unreadable; the snapshot is full", "target", p.ts.key.Target, "err", err)
+		p.hot, err = newHot(nil, producer.ReadBlock, nil)
+	}
+	return err
+}
+
 // conclude records how it went with a target.
 func (t *Tracker) conclude(p *plan, v view, forced bool) bool {
 	if p.err == nil {
@@ -365,6 +426,7 @@ func (t *Tracker) conclude(p *plan, v view, forced bool) bool {
 		if p.current {
 			sequence = p.base.Sequence
 		}
+		p.ts.hot = p.hot
 		t.db.succeed(p.ts, sequence, !p.current)
 		t.db.keep(p.ts, p.housekeeping)
 		t.m.opts.Notify(p.ts.key)

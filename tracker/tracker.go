@@ -36,6 +36,7 @@ type Tracker struct {
 	prev  []byte // id when EXCLUSIVE was taken, or after the last snapshot under it
 
 	base     []byte // id before the burst that this continues; nil if it continues none
+	token    uint64 // of the deferred snapshot that this continues; zero if it continues none
 	adopted  bool   // all that is dirty is of such a burst, nothing of this connection
 	recorded bool   // the database has the record of a burst
 

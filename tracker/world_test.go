@@ -51,6 +51,9 @@ type world struct {
 	noAttr  bool
 	window  time.Duration // of bursts; zero puts nothing off
 	targets []spool.Target
+
+	commitChunks, overrides int // zero: no bound, the default
+
 	good    *spool.Root // never fails
 	m       *tracker.Manager
 	remotes map[string]*spooltest.Remote
@@ -113,6 +116,11 @@ func (w *world) use(opts *tracker.Options) {
 	if opts.Coalesce = w.window; w.window == 0 {
 		opts.Coalesce = -1
 	}
+	if opts.CommitChunks = w.commitChunks; w.commitChunks == 0 {
+		opts.CommitChunks = -1
+	}
+	opts.Overrides = w.overrides
+	opts.Patience, opts.Pause = -1, 1
 	if w.noAttr {
 		opts.WithoutAttr()
 	}
@@ -345,6 +353,9 @@ func (w *world) manifest(target string) *manifest.Manifest {
 	check(w.tb, err)
 	m, err := manifest.Decode(data)
 	check(w.tb, err)
+	check(w.tb, m.Expand(func(f manifest.Fingerprint) ([]byte, error) {
+		return os.ReadFile(filepath.Join(dir, "staging", "index", f.ChunkName()))
+	}))
 	return m
 }
 

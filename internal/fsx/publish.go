@@ -27,6 +27,22 @@ func Publish(fsys FS, scratch, name string, data []byte, perm fs.FileMode, clobb
 	return nil
 }
 
+// PublishOpen is [Publish] with clobber that returns the published file, open: whatever has the name
+// later, as long as it is open no other file has its identity.
+func PublishOpen(fsys FS, scratch, name string, data []byte, perm fs.FileMode) (File, error) {
+	if err := writeScratch(fsys, scratch, data, perm); err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	f, err := fsys.Open(scratch)
+	if err != nil {
+		return nil, fmt.Errorf("publish: %w", errors.Join(err, cleanup(fsys, scratch)))
+	}
+	if err := fsys.Rename(scratch, name); err != nil {
+		return nil, fmt.Errorf("publish: %w", errors.Join(err, f.Close(), cleanup(fsys, scratch)))
+	}
+	return f, nil
+}
+
 // PublishNew is [Publish] without clobber that says whether name existed.
 func PublishNew(fsys FS, scratch, name string, data []byte, perm fs.FileMode) (existed bool, err error) {
 	if err := writeScratch(fsys, scratch, data, perm); err != nil {

@@ -1,0 +1,130 @@
+package tracker
+
+import (
+	"slices"
+	"time"
+)
+
+// A deferred is a snapshot that is too large to be taken in a commit, and what is left to do of
+// it. It is taken by an Eager tracker, which gives way to writers; what these change meanwhile
+// comes to what is left. When that has become little, the next commit does it.
+//
+// It holds only as long as the database has the id that it says.
+type deferred struct {
+	id    []byte
+	base  []byte   // id that the staged manifest must have if all else is to be taken from there
+	token uint64   // who has this token has all the rest; zero: nobody
+	left  dirtySet // chunks to be read
+}
+
+// resumeDeferred makes what is left of a deferred snapshot part of what this evaluation has to
+// stage, if nobody has written since but this connection.
+func (t *Tracker) resumeDeferred(v view) {
+	d := t.db.deferred
+	if d == nil {
+		return
+	}
+	switch {
+	case t.state == dirty && !t.adopted:
+		if t.full || !sameID(d.id, t.prev) {
+			t.db.deferred = nil
+			return
+		}
+		t.base = slices.Clone(d.base)
+	case sameID(d.id, v.id):
+		t.dirty.reset()
+		t.state, t.adopted, t.full = dirty, true, false
+		t.base = slices.Clone(d.base)
+		t.prev = t.base
+	default:
+		t.db.deferred = nil
+		return
+	}
+	t.token = d.token
+	t.dirty.merge(&d.left)
+}
+
+// deferSnapshot leaves the snapshot to an Eager tracker, if it is too large for a commit and nothing
+// speaks against it. It returns false if it is to be taken now.
+//
+// Under an EXCLUSIVE lock that stays, nobody could take it later. Where ids do not tell every
+// transaction from the one before, nobody could tell later what has changed.
+func (t *Tracker) deferSnapshot(held Held, v view, plans []*plan, forced bool) bool {
+	limit := t.m.opts.CommitChunks
+	if limit < 0 || held != Shared || t.eager || t.noAttr || t.stuck || len(v.id) == 0 {
+		return false
+	}
+	large := false
+	for _, p := range plans {
+		if p.base != nil && sameID(p.base.VersionID, v.id) {
+			return false
+		}
+		large = large || p.err == nil && !p.current && p.needs(v.size, &t.dirty) > limit
+	}
+	if !large {
+		return false
+	}
+	d := &deferred{id: v.id, token: t.token}
+	d.left.reset()
+	if forced {
+		d.left.from(0)
+	} else {
+		if d.base = t.base; d.base == nil {
+			d.base = t.prev
+		}
+		d.left.merge(&t.dirty)
+	}
+	t.keep(plans)
+	t.postpone(d, 0)
+	t.state, t.full, t.renewed = clean, false, false
+	t.forget()
+	return true
+}
+
+// giveWay ends an evaluation that others have to wait for. What it has done is not lost, if ids
+// tell when it is to be done again.
+func (t *Tracker) giveWay(v view, plans []*plan, left *dirtySet) {
+	if t.noAttr || len(v.id) == 0 || t.state == dirty && !t.adopted {
+		written := t.state == dirty && !t.adopted
+		t.state, t.full, t.eager = unknown, false, false
+		if written {
+			t.state, t.full = dirty, true
+		}
+		t.forget()
+		t.db.again()
+		return
+	}
+	t.db.tokens++
+	d := &deferred{id: v.id, token: t.db.tokens}
+	d.left.reset()
+	d.left.merge(left)
+	for _, p := range plans {
+		if p.yielded() {
+			p.hot.token = d.token
+			p.err = nil
+			p.tidy()
+		}
+	}
+	t.keep(plans)
+	t.postpone(d, t.m.opts.Pause)
+	t.state, t.full, t.eager = unknown, false, false
+	t.forget()
+}
+
+// keep leaves what is known of the spools to the next evaluation.
+func (t *Tracker) keep(plans []*plan) {
+	for _, p := range plans {
+		if p.err == nil {
+			p.ts.hot = p.hot
+		}
+	}
+}
+
+// postpone notes that the deferred snapshot is due after a pause.
+func (t *Tracker) postpone(d *deferred, pause time.Duration) {
+	t.db.deferred = d
+	t.db.mu.Lock()
+	defer t.db.mu.Unlock()
+	t.db.putOffUntil = time.Now().Add(pause)
+	t.m.rouse()
+}

@@ -1,0 +1,137 @@
+package tracker
+
+import (
+	"github.com/boule-db/boule/manifest"
+)
+
+// hot is what is known of the spool of one target, so that a commit need not read again what was
+// staged before. It holds as long as the spool's Producer says that nobody else staged anything.
+type hot struct {
+	base  *manifest.Manifest // what is staged; nil if nothing usable is. Its blocks are those of index
+	index *index             // that of base, and ahead of it while a snapshot is taken
+	size  int64              // of the database that index is of
+	token uint64             // of the deferred snapshot whose progress index has; zero: none
+
+	// What may be in the staging area and is needed.
+	uses     map[manifest.Fingerprint]uses
+	fresh    []manifest.Fingerprint // staged after base
+	released []manifest.Fingerprint // not used any more, but by base
+}
+
+// uses counts the places of a chunk in the index, or those of an index block's name.
+type uses struct {
+	now   int32
+	held  int32 // places that base has, and index has not any more
+	fresh bool  // base cannot need it
+}
+
+// exactScan is how many index blocks are read, and chunks compared, to find out what is in use; of a
+// larger database all that is staged counts as in use if it is not much.
+const exactScan = 64
+
+// newHot returns what is known of a spool in which base, which may be nil, and the chunks with
+// these names are staged.
+func newHot(base *manifest.Manifest, read manifest.BlockReader, names []string) (*hot, error) {
+	h := &hot{base: base, index: newIndex(base, read), uses: map[manifest.Fingerprint]uses{}}
+	if base == nil {
+		return h, nil
+	}
+	h.size = base.Size
+	staged := make(map[manifest.Fingerprint]bool, len(names))
+	for _, name := range names {
+		if f, err := manifest.ParseChunkName(name); err == nil {
+			staged[f] = true
+		}
+	}
+	switch {
+	case len(staged) == 0:
+		return h, nil
+	case len(base.Blocks) > exactScan && len(staged) < h.index.chunks/8:
+		for f := range staged {
+			h.uses[f] = uses{now: 1}
+		}
+		return h, nil
+	}
+	use := func(f manifest.Fingerprint) {
+		if staged[f] {
+			u := h.uses[f]
+			u.now++
+			h.uses[f] = u
+		}
+	}
+	for b := range base.Blocks {
+		s, err := h.index.block(b)
+		if err != nil {
+			return nil, err
+		}
+		use(base.Blocks[b].Stored)
+		for i := range manifest.BlockLen(h.index.chunks, b) {
+			use(manifest.At(s.list, i))
+		}
+	}
+	return h, nil
+}
+
+// take notes that a chunk, or an index block, that was staged has a place more.
+func (h *hot) take(f manifest.Fingerprint) {
+	u, ok := h.uses[f]
+	if !ok {
+		u.fresh = true
+		h.fresh = append(h.fresh, f)
+	}
+	u.now++
+	h.uses[f] = u
+}
+
+// release notes that it has one less. As long as base is the staged manifest, that needs it still.
+func (h *hot) release(f manifest.Fingerprint) {
+	u, ok := h.uses[f]
+	if !ok || u.now == 0 {
+		return
+	}
+	u.now--
+	if !u.fresh {
+		u.held++
+		h.released = append(h.released, f)
+	}
+	h.put(f, u)
+}
+
+func (h *hot) put(f manifest.Fingerprint, u uses) {
+	if u.now == 0 && u.held == 0 {
+		delete(h.uses, f)
+		return
+	}
+	h.uses[f] = u
+}
+
+// staged notes that m, which has the index as it is, is the staged manifest now.
+func (h *hot) staged(m *manifest.Manifest) {
+	h.base = m
+	h.token = 0
+	for _, f := range h.released {
+		if u, ok := h.uses[f]; ok && u.held > 0 {
+			u.held--
+			h.put(f, u)
+		}
+	}
+	for _, f := range h.fresh {
+		if u, ok := h.uses[f]; ok {
+			u.fresh = false
+			h.uses[f] = u
+		}
+	}
+	h.released, h.fresh = h.released[:0], h.fresh[:0]
+}
+
+// published notes that nothing in the staging area is needed any more.
+func (h *hot) published() { clear(h.uses) }
+
+// live returns what is needed of the staging area, and perhaps what has gone from there.
+func (h *hot) live() []manifest.Fingerprint {
+	all := make([]manifest.Fingerprint, 0, len(h.uses))
+	for f := range h.uses {
+		all = append(all, f)
+	}
+	return all
+}
