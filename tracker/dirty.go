@@ -12,24 +12,25 @@ const maxListed = 1 << 26
 
 const maxTail = math.MaxInt64 // no tail
 
-// A dirtySet is the set of chunks that may differ from the last snapshot. Adding to it costs
-// nothing but the growth of its bitmap.
+// maxKept bounds the memory that a set holds on to when it is emptied.
+const maxKept = 4096
+
+// A dirtySet is the set of chunks that may differ from the last snapshot. It takes memory for those
+// chunks, wherever in the database they are.
 type dirtySet struct {
-	bits []uint64
-	list []int // the bits that are set
+	set  map[int]struct{}
+	list []int // of what is in set
 	tail int64 // all chunks from here on are in the set
 	last int64 // added last
 }
 
 func (d *dirtySet) reset() {
-	for _, i := range d.list {
-		d.bits[i>>6] = 0
+	if len(d.list) > maxKept || d.set == nil {
+		d.set, d.list = map[int]struct{}{}, nil
 	}
+	clear(d.set)
 	d.list = d.list[:0]
 	d.tail, d.last = maxTail, -1
-	if cap(d.bits) > 1<<14 { // 64 GiB: do not hold on to that
-		d.bits, d.list = nil, nil
-	}
 }
 
 func (d *dirtySet) empty() bool { return len(d.list) == 0 && d.tail == maxTail }
@@ -57,13 +58,8 @@ func (d *dirtySet) add(i int64) {
 		d.tail = i
 		return
 	}
-	w := int(i >> 6)
-	if w >= len(d.bits) {
-		d.bits = slices.Grow(d.bits, w+1-len(d.bits))
-		d.bits = append(d.bits, make([]uint64, w+1-len(d.bits))...)
-	}
-	if bit := uint64(1) << (i & 63); d.bits[w]&bit == 0 {
-		d.bits[w] |= bit
+	if _, ok := d.set[int(i)]; !ok {
+		d.set[int(i)] = struct{}{}
 		d.list = append(d.list, int(i))
 	}
 }
@@ -74,7 +70,11 @@ func (d *dirtySet) from(off int64) {
 }
 
 func (d *dirtySet) has(i int) bool {
-	return int64(i) >= d.tail || i>>6 < len(d.bits) && d.bits[i>>6]&(1<<(i&63)) != 0
+	if int64(i) >= d.tail {
+		return true
+	}
+	_, ok := d.set[i]
+	return ok
 }
 
 // listed returns the chunks before n that are in the set, in order.

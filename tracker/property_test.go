@@ -45,6 +45,8 @@ func TestHistories(t *testing.T) {
 		if rapid.Bool().Draw(rt, "bursts") {
 			m.window = time.Hour // put off until somebody looks
 		}
+		m.commitChunks = rapid.SampledFrom([]int{0, 1, 3}).Draw(rt, "chunks in a commit")
+		m.overrides = rapid.SampledFrom([]int{0, 1, 3}).Draw(rt, "overrides")
 		m.inject = m.fault
 		m.restart()
 		m.reopen(rapid.IntRange(1, 3).Draw(rt, "connections"))
@@ -68,6 +70,7 @@ func TestHistories(t *testing.T) {
 			"faults":      m.doFaults,
 			"repair":      func(*rapid.T) { m.quiet(func() { m.repair() }) },
 			"look":        func(*rapid.T) { m.quiet(func() { m.visit(tracker.Eager) }) },
+			"give way":    m.doGiveWay,
 			"desync":      m.doDesync,
 			"wal":         m.doWAL,
 			"settle":      m.doSettle,
@@ -290,6 +293,11 @@ func (m *machine) quiet(f func()) {
 	m.faults = faults
 }
 
+// doGiveWay is a repair that somebody has to wait for.
+func (m *machine) doGiveWay(t *rapid.T) {
+	m.visitor(rapid.IntRange(0, 8).Draw(t, "chunks"))
+}
+
 // doDesync loses what is in a store, and says so.
 func (m *machine) doDesync(t *rapid.T) {
 	target := m.targets[m.rng.Intn(len(m.targets))].ID
@@ -329,7 +337,7 @@ func (m *machine) doSettle(t *rapid.T) {
 			m.begin(c)
 			c.unlock()
 		}
-		if m.foreign || m.window > 0 {
+		if m.foreign || m.window > 0 || m.commitChunks > 0 {
 			m.visit(tracker.Eager)
 			m.foreign = false
 		}

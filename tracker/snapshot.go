@@ -27,8 +27,8 @@ type view struct {
 // evaluate is Snapshot without its safety net.
 func (t *Tracker) evaluate(held Held) {
 	// One at a time: a second one finds that the first has done its work.
-	t.db.staging.Lock()
-	defer t.db.staging.Unlock()
+	t.Claim()
+	defer t.Unclaim()
 	written := t.state == dirty
 	due, waiting := t.db.due(time.Now(), t.eager, written)
 	if len(due) == 0 {

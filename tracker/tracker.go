@@ -40,6 +40,8 @@ type Tracker struct {
 	adopted  bool   // all that is dirty is of such a burst, nothing of this connection
 	recorded bool   // the database has the record of a burst
 
+	claimed bool // db.staging is held for the next evaluation
+
 	renewed bool   // the id was replaced since EXCLUSIVE was taken or a snapshot
 	uuid    []byte // by this
 	stuck   bool   // the id could not be replaced
@@ -160,9 +162,28 @@ func (t *Tracker) NeedsSnapshot() bool {
 	return false
 }
 
+// Claim makes all other snapshots of the database wait for the next [Tracker.Snapshot] of this
+// connection, or for [Tracker.Unclaim]. It is for who is about to downgrade EXCLUSIVE to SHARED, and
+// would find somebody else at work on a snapshot, a full one perhaps, who came in between.
+func (t *Tracker) Claim() {
+	if t.db != nil && !t.claimed {
+		t.db.staging.Lock()
+		t.claimed = true
+	}
+}
+
+// Unclaim ends what Claim began.
+func (t *Tracker) Unclaim() {
+	if t.claimed {
+		t.claimed = false
+		t.db.staging.Unlock()
+	}
+}
+
 // Snapshot stages the database for every target that needs it. What fails is tried again when
 // its time has come, by this connection or another.
 func (t *Tracker) Snapshot(held Held) {
+	defer t.Unclaim()
 	if !t.NeedsSnapshot() {
 		return
 	}

@@ -111,6 +111,14 @@ func (w *world) restart() {
 	w.use(opts)
 }
 
+// count counts the file operations of the producers.
+func (w *world) count(ops map[string]int) {
+	w.inject = func(op fsx.Op, _ string) error {
+		ops[string(op)]++
+		return nil
+	}
+}
+
 // use makes the options those of the world's manager.
 func (w *world) use(opts *tracker.Options) {
 	if opts.Coalesce = w.window; w.window == 0 {

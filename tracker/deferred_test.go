@@ -1,0 +1,275 @@
+package tracker_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/tracker"
+)
+
+// deferring is a world whose commits read at most three chunks, with a connection that has written
+// none yet.
+func deferring(t *testing.T) (*world, *counting) {
+	w := newT(t)
+	w.commitChunks, w.overrides = 3, 2
+	w.restart()
+	return w, w.counted()
+}
+
+func (w *world) counted() *counting {
+	c := &counting{conn: w.bare(), chunks: map[int64]int{}}
+	c.t = w.m.Track(w.path, c, tracker.Normal)
+	return c
+}
+
+// visitor looks at the database as repairs do, and is made to give way after some chunks; negative
+// for never. It returns how many it read.
+func (w *world) visitor(left int) int {
+	w.Helper()
+	if left < 0 {
+		left = 1 << 30
+	}
+	c := &counting{conn: w.bare(), chunks: map[int64]int{}}
+	v := &yieldingCounter{c, left}
+	c.t = w.m.Track(w.path, v, tracker.Eager)
+	c.unlock()
+	c.t.Close()
+	check(w.tb, c.Close())
+	n := 0
+	for _, k := range c.chunks {
+		n += k
+	}
+	return n
+}
+
+type yieldingCounter struct {
+	*counting
+	left int
+}
+
+func (y *yieldingCounter) Yield() bool {
+	y.left--
+	return y.left < 0
+}
+
+// A commit with more chunks than it may read stages nothing, and whoever takes the snapshot reads
+// each chunk once, however often it has to give way.
+func TestLargeSnapshotIsDeferred(t *testing.T) {
+	w, c := deferring(t)
+	c.commit(func() { c.fill(0, 20, 1) })
+	if len(c.chunks) > 0 {
+		t.Errorf("the commit read chunks %v", c.chunks)
+	}
+	if paths := w.m.PutOff(); len(paths) != 1 {
+		t.Errorf("put off: %v", paths)
+	}
+	read := 0
+	for range 3 {
+		read += w.visitor(4)
+	}
+	if _, err := w.m.StagedFor(w.path); err != nil {
+		t.Fatal(err)
+	}
+	read += w.visitor(-1)
+	if read > 20+4 { // the first chunk and a random one, for checking, come on top
+		t.Errorf("%d chunks were read", read)
+	}
+	if !w.isCurrent() {
+		t.Fatal("not current")
+	}
+	if paths := w.m.PutOff(); len(paths) > 0 {
+		t.Errorf("still put off: %v", paths)
+	}
+	w.uploaded()
+	// And from here on commits are small.
+	c.commit(func() { c.fill(7, 1, 2) })
+	if !w.isCurrent() {
+		t.Error("a small commit was not staged")
+	}
+	w.uploaded()
+}
+
+// What is written while a snapshot is under way is made up for, wherever it is.
+func TestCommitsDuringADeferredSnapshot(t *testing.T) {
+	for name, change := range map[string]func(w *world, c *counting){
+		"done":     func(_ *world, c *counting) { c.fill(2, 1, 9) },
+		"to come":  func(_ *world, c *counting) { c.fill(15, 1, 9) },
+		"both":     func(_ *world, c *counting) { c.fill(1, 2, 9); c.fill(18, 2, 9) },
+		"grow":     func(_ *world, c *counting) { c.fill(20, 5, 9) },
+		"shrink":   func(_ *world, c *counting) { c.truncate(11*chunk + 512) },
+		"far less": func(_ *world, c *counting) { c.truncate(3 * chunk) },
+		"zeros":    func(_ *world, c *counting) { c.write(2*chunk, make([]byte, chunk)) },
+		"ends":     func(_ *world, c *counting) { c.truncate(20*chunk - 512); c.fill(19, 3, 9) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, c := deferring(t)
+			c.commit(func() { c.fill(0, 20, 1) })
+			w.visitor(7)
+			c.commit(func() { change(w, c) })
+			w.visitor(3)
+			c.commit(func() { c.fill(1, 1, 5) })
+			read := w.visitor(-1)
+			if !w.isCurrent() {
+				t.Fatal("not current")
+			}
+			if read > 20 {
+				t.Errorf("the last visit read %d chunks: it began again", read)
+			}
+			w.uploaded()
+			c.commit(func() { c.fill(0, 2, 3) })
+			if !w.isCurrent() {
+				t.Fatal("not current")
+			}
+			w.uploaded()
+		})
+	}
+}
+
+// When little is left, the next commit does it.
+func TestCommitEndsADeferredSnapshot(t *testing.T) {
+	w, c := deferring(t)
+	c.commit(func() { c.fill(0, 20, 1) })
+	w.visitor(19)
+	clear(c.chunks)
+	c.commit(func() { c.fill(4, 1, 2) })
+	if len(c.chunks) == 0 || len(c.chunks) > 5 {
+		t.Errorf("the commit read %v", c.chunks)
+	}
+	if !w.isCurrent() {
+		t.Fatal("not current")
+	}
+	w.uploaded()
+}
+
+// Progress counts only as long as nobody else interferes; the snapshot is exact whatever happens.
+func TestInterferenceWithADeferredSnapshot(t *testing.T) {
+	for name, interfere := range map[string]func(w *world, c *counting){
+		"stranger": func(w *world, _ *counting) {
+			f, err := os.OpenFile(w.path, os.O_RDWR, 0)
+			check(w.tb, err)
+			defer f.Close()
+			_, err = f.WriteAt(pattern(chunk, 77, 1), 2*chunk)
+			check(w.tb, err)
+			_, err = f.WriteAt(w.nextHeader(), 0)
+			check(w.tb, err)
+		},
+		"untracked": func(w *world, _ *counting) {
+			c := w.openWith(tracker.New(nil), tracker.Normal)
+			defer c.close()
+			c.commit(func() { c.fill(3, 2, 88) })
+		},
+		"another process stages": func(w *world, _ *counting) {
+			other := w.m
+			w.restart()
+			w.visitor(-1)
+			w.m = other
+		},
+		"another process writes": func(w *world, _ *counting) {
+			other := w.m
+			w.restart()
+			c := w.open(tracker.Normal)
+			c.commit(func() { c.fill(3, 2, 88) })
+			c.close()
+			w.m = other
+		},
+		"spool deleted": func(w *world, _ *counting) { check(w.tb, os.RemoveAll(w.good.Dir())) },
+		"desync": func(w *world, _ *counting) {
+			w.m.Desync(w.key(targetA.ID), nil)
+		},
+		"uploaded meanwhile": func(w *world, _ *counting) {
+			for range 30 {
+				if _, err := w.toys[targetA.ID].Step(); err != nil {
+					w.Fatal(err)
+				}
+			}
+		},
+		"killed": func(w *world, _ *counting) { w.restart() },
+		"rolled back": func(_ *world, c *counting) {
+			c.t.LockedExclusive()
+			before := c.w.bytes()[2*chunk : 3*chunk]
+			c.fill(2, 1, 44)
+			c.write(2*chunk, before)
+			c.unlock()
+		},
+	} {
+		for _, staged := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				w, c := deferring(t)
+				if staged { // so that what is deferred starts from there
+					c.commit(func() { c.fill(0, 30, 6) })
+					w.visitor(-1)
+					w.uploaded()
+				}
+				c.commit(func() { c.fill(0, 20, 1) })
+				w.visitor(7)
+				interfere(w, c)
+				w.visitor(5)
+				w.visitor(-1)
+				if !w.isCurrent() {
+					t.Fatal("not current")
+				}
+				w.uploaded()
+				c = w.counted()
+				c.commit(func() { c.fill(5, 9, 4) })
+				w.visitor(2)
+				c.commit(func() { c.fill(5, 1, 5) })
+				w.visitor(-1)
+				if !w.isCurrent() {
+					t.Fatal("not current")
+				}
+				w.uploaded()
+			})
+		}
+	}
+}
+
+// The last connection leaves no deferred snapshot behind.
+func TestCloseEndsADeferredSnapshot(t *testing.T) {
+	w, c := deferring(t)
+	c.commit(func() { c.fill(0, 20, 1) })
+	w.visitor(5)
+	c.close()
+	if !w.isCurrent() {
+		t.Fatal("not current")
+	}
+	w.uploaded()
+}
+
+// A process that knows what is staged reads nothing of it again, and one that does not reads what
+// it needs.
+func TestStagedIsKnown(t *testing.T) {
+	w := newT(t)
+	w.overrides = 4
+	ops := map[string]int{}
+	w.count(ops)
+	w.restart()
+	c := w.open(tracker.Normal)
+	c.commit(func() { c.fill(0, 40, 1) })
+	clear(ops)
+	for i := range byte(20) {
+		c.commit(func() { c.fill(7, 1, i) })
+	}
+	if n := ops["readfile"] + ops["readat"]; n > 0 {
+		t.Errorf("20 commits read %d files of the spool", n)
+	}
+	if !w.isCurrent() {
+		t.Fatal("not current")
+	}
+	// Another process in between.
+	mine := w.m
+	w.restart()
+	o := w.open(tracker.Normal)
+	o.commit(func() { o.fill(9, 1, 1) })
+	o.close()
+	w.m = mine
+	c.commit(func() { c.fill(8, 1, 1) })
+	if !w.isCurrent() {
+		t.Fatal("not current")
+	}
+	w.uploaded()
+	m := w.manifest(targetA.ID)
+	if len(m.Chunks) != 40 || m.Blocks[0].Stored == manifest.NoBlock || len(m.Blocks[0].Overrides) > 4 {
+		t.Errorf("the manifest has %d chunks, a stored block %v and %d overrides", len(m.Chunks), m.Blocks[0].Stored, len(m.Blocks[0].Overrides))
+	}
+}
