@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 )
@@ -168,12 +169,13 @@ func (m *Manifest) List(read BlockReader) ([]Fingerprint, error) {
 	if m.Chunks != nil || m.Size == 0 {
 		return m.Chunks, nil
 	}
-	list := make([]Fingerprint, 0, Count(m.Size))
+	var list []Fingerprint // not made for all: the manifest alone proves nothing about its size
 	for b := range m.Blocks {
 		part, err := m.Block(b, read)
 		if err != nil {
 			return nil, err
 		}
+		list = slices.Grow(list, len(part)/fingerprintSize)
 		for i := range len(part) / fingerprintSize {
 			list = append(list, At(part, i))
 		}

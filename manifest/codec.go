@@ -203,7 +203,7 @@ func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
 }
 
 // Decode parses and validates a manifest, compressed or not. It fails with
-// [ErrCorrupt], or with [ErrVersion] if the manifest is of a newer format. The
+// [ErrCorrupt], or with [ErrVersion] if the manifest is of another version. The
 // result shares no memory with b.
 func Decode(b []byte) (*Manifest, error) {
 	if IsCompressed(b) {

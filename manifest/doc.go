@@ -3,13 +3,18 @@
 // describes one snapshot, is encoded.
 //
 // A database is cut into chunks of [ChunkSize] bytes, named by the XXH3-128 of
-// their bytes. A manifest lists their fingerprints, carries the first chunk, and says
-// when and by whom the snapshot was taken. FORMAT.md beside this file is the
-// specification, manifest.proto its schema for other programs.
+// their bytes. The list of their fingerprints is cut into blocks of [BlockChunks]. A
+// manifest describes each [Block] by the name of an index block, which is that part of the
+// list as it once was and is kept like a chunk, and by overrides, what has changed
+// since; so a commit to a large database writes a small part of the list. It also carries the
+// first chunk, a digest of the whole list, and says when and by whom the snapshot was
+// taken. FORMAT.md beside this file is the specification, with the measurements that
+// its bounds come from; manifest.proto is its schema for other programs.
 //
 // Everything that is decoded is checked: no manifest that breaks a rule of the
-// format gets out of [Decode], no chunk whose bytes differ from its name out of
-// [DecompressChunk], and neither allocates more than the format allows, whatever the
+// format or has one bit altered gets out of [Decode], no list that differs from its
+// digest out of [Manifest.Block], no chunk whose bytes differ from its name out of
+// [DecompressChunk], and none of them allocates more than the format allows, whatever the
 // input says about its length.
 //
 // The fingerprints find damage. They do not stop an adversary who may write to

@@ -10,7 +10,7 @@ var (
 	// ErrCorrupt reports bytes that no writer of this format makes, or a
 	// Manifest value that breaks a rule of the format.
 	ErrCorrupt = errors.New("manifest: corrupt")
-	// ErrVersion reports a manifest of a newer major version than this program knows.
+	// ErrVersion reports a manifest of a major version that this program does not read.
 	ErrVersion = errors.New("manifest: unknown format version")
 	// ErrTooLarge reports a database of more than MaxSize bytes.
 	ErrTooLarge = errors.New("manifest: database too large")

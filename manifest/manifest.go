@@ -43,16 +43,17 @@ type Manifest struct {
 	// Blocks describe the fingerprints of the database's chunks.
 	Blocks []Block
 	// Chunks are those fingerprints, Count(Size) of them. If Blocks is nil, Encode
-	// makes blocks of them. Decode sets Chunks only if no stored block is needed to know
-	// them; [Manifest.Expand] does it for the others.
+	// makes blocks of them; otherwise it ignores them. Decode sets Chunks only if no stored
+	// block is needed to know them; [Manifest.Expand] does it for the others.
 	Chunks []Fingerprint
 	// First holds the bytes of the first chunk, which is in no store. It is empty
 	// if and only if the database is.
 	First []byte
 }
 
-// Validate checks every rule of the format that can be checked without stored blocks. It fails
-// with [ErrCorrupt], or [ErrTooLarge] if only that is wrong with the size.
+// Validate checks every rule of the format but those about the lists that the blocks describe,
+// which [Manifest.Block] checks. It fails with [ErrCorrupt], or [ErrTooLarge] if only that is
+// wrong with the size.
 func (m *Manifest) Validate() error {
 	switch {
 	case m.Size > MaxSize:
@@ -105,6 +106,10 @@ func (m *Manifest) validateBlocks() error {
 			}
 			last = o.Place
 		}
+		if k := len(m.Blocks[b].Overrides); b == len(m.Blocks)-1 && k > 0 && m.Size%ChunkSize != 0 &&
+			m.Blocks[b].Overrides[k-1] == (Override{n - 1, ZeroChunk}) {
+			return corrupt("last chunk is short, but has the fingerprint of a whole one")
+		}
 		overrides += len(m.Blocks[b].Overrides)
 		if m.Blocks[b].Digest == NoBlock {
 			return corrupt("index block %d has no digest", b)
@@ -113,7 +118,7 @@ func (m *Manifest) validateBlocks() error {
 			return corrupt("index block %d is stored as it is, and has overrides", b)
 		}
 	}
-	if overrides > MaxOverrides || m.Blocks == nil && len(m.Chunks) > MaxOverrides {
+	if overrides > MaxOverrides || m.Blocks == nil && len(m.Chunks)-1 > MaxOverrides {
 		return corrupt("more than %d overrides", MaxOverrides)
 	}
 	return nil
