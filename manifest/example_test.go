@@ -41,5 +41,5 @@ func ExampleDecode() {
 	fmt.Println(decoded.Contents())
 	// Output:
 	// 131072 bytes, 2 chunks, by example
-	// 792b22edf3a2cc01e080d2e930959833
+	// 96137df0200330db1170d648046c629e
 }

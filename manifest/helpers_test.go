@@ -1,11 +1,15 @@
 package manifest_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/zeebo/xxh3"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/boule-db/boule/manifest"
@@ -86,8 +90,19 @@ func (f field) append(b []byte) []byte {
 	return b
 }
 
-// split takes an encoded message apart.
+// split takes an encoded message apart, and leaves out its check.
 func split(t testing.TB, b []byte) []field {
+	t.Helper()
+	all := splitAll(t, b)
+	last := all[len(all)-1]
+	if last.num != checkField {
+		t.Fatalf("field %d is the last one", last.num)
+	}
+	return all[:len(all)-1]
+}
+
+// splitAll takes an encoded message apart.
+func splitAll(t testing.TB, b []byte) []field {
 	t.Helper()
 	var all []field
 	for len(b) > 0 {
@@ -107,10 +122,101 @@ func split(t testing.TB, b []byte) []field {
 	return all
 }
 
+// join puts a message together and adds the right check.
 func join(fields []field) []byte {
+	b := joinAll(fields)
+	return field{num: checkField, typ: protowire.BytesType, data: checkOf(b)}.append(b)
+}
+
+// joinAll puts a message together as it is.
+func joinAll(fields []field) []byte {
 	var b []byte
 	for _, f := range fields {
 		b = f.append(b)
 	}
 	return b
+}
+
+const checkField = 31
+
+func checkOf(b []byte) []byte { return binary.BigEndian.AppendUint64(nil, xxh3.Hash(b)) }
+
+// A shelf keeps index blocks by their names.
+type shelf map[manifest.Fingerprint][]byte
+
+var errNoBlock = errors.New("no such block")
+
+func (s shelf) read(f manifest.Fingerprint) ([]byte, error) {
+	if b, ok := s[f]; ok {
+		return b, nil
+	}
+	return nil, errNoBlock
+}
+
+// put stores the index block of a list and returns its name.
+func (s shelf) put(list []byte) manifest.Fingerprint {
+	f := manifest.Sum(list)
+	s[f] = bytes.Clone(list)
+	return f
+}
+
+// fold stores block b of m as it is now.
+func (s shelf) fold(t testing.TB, m *manifest.Manifest, b int) {
+	t.Helper()
+	list, err := m.Block(b, s.read)
+	check(t, err)
+	if got := s.put(list); got != m.Blocks[b].Digest {
+		t.Fatalf("block %d has the digest %v, but is named %v", b, m.Blocks[b].Digest, got)
+	}
+	m.Blocks[b].Stored, m.Blocks[b].Overrides = m.Blocks[b].Digest, nil
+}
+
+// sum returns a fingerprint like that of a chunk, another one for every number.
+func sum(i int) manifest.Fingerprint {
+	return manifest.Sum(binary.BigEndian.AppendUint64(nil, uint64(i)))
+}
+
+// large describes a database of so many chunks without having them all, the last of
+// which lacks missing bytes. No block is stored.
+func large(chunks int, missing int64) *manifest.Manifest {
+	if chunks == 1 {
+		return describe(content(manifest.ChunkSize - missing))
+	}
+	m := describe(content(manifest.ChunkSize))
+	m.Size = int64(chunks)*manifest.ChunkSize - missing
+	for i := 1; i < chunks; i++ {
+		m.Chunks = append(m.Chunks, sum(i))
+	}
+	m.Blocks = manifest.InlineBlocks(m.Chunks)
+	return m
+}
+
+// indexed describes a database of three blocks: the first is stored as it once was and
+// has overrides, the second is stored as it is, the third is not stored and has ten chunks.
+func indexed(t testing.TB) (*manifest.Manifest, shelf) {
+	t.Helper()
+	m, s := large(2*manifest.BlockChunks+10, 1000), shelf{}
+	s.fold(t, m, 1)
+	s.fold(t, m, 0)
+	for _, place := range []int{3, 1, 700, manifest.BlockChunks - 1} {
+		set(t, m, s, 0, place, sum(-place))
+	}
+	m.Chunks = nil
+	return m, s
+}
+
+// set changes the fingerprint at a place of a block by an override.
+func set(t testing.TB, m *manifest.Manifest, s shelf, b, place int, f manifest.Fingerprint) {
+	t.Helper()
+	list, err := m.Block(b, s.read)
+	check(t, err)
+	manifest.SetAt(list, place, f)
+	block := &m.Blocks[b]
+	block.Digest = manifest.Sum(list)
+	i, found := slices.BinarySearchFunc(block.Overrides, place, func(o manifest.Override, place int) int { return o.Place - place })
+	if found {
+		block.Overrides[i].Sum = f
+	} else {
+		block.Overrides = slices.Insert(block.Overrides, i, manifest.Override{Place: place, Sum: f})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -53,7 +54,7 @@ func schema(t *testing.T) protoreflect.MessageDescriptor {
 	}
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
 		Name:        proto.String("manifest.proto"),
-		Package:     proto.String("boule.manifest.v1"),
+		Package:     proto.String("boule.manifest.v2"),
 		Syntax:      proto.String("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{msg},
 	}, nil)
@@ -63,7 +64,7 @@ func schema(t *testing.T) protoreflect.MessageDescriptor {
 
 func TestProtobufAgrees(t *testing.T) {
 	desc := schema(t)
-	if got := desc.Fields().Len(); got != 12 {
+	if got := desc.Fields().Len(); got != 14 {
 		t.Fatalf("manifest.proto: got %d fields", got)
 	}
 	for name, m := range golden {
@@ -76,14 +77,18 @@ func TestProtobufAgrees(t *testing.T) {
 		}
 		get := func(field protoreflect.Name) protoreflect.Value { return msg.Get(desc.Fields().ByName(field)) }
 		sum := func(f manifest.Fingerprint) string { b, _ := f.AppendBinary(nil); return string(b) }
+		fields := map[protowire.Number]string{}
+		for _, f := range splitAll(t, b) {
+			fields[f.num] = string(f.data)
+		}
 		var list string
-		for _, f := range m.Chunks {
-			list += sum(f)
+		for _, block := range m.Blocks {
+			list += sum(block.Stored)
 		}
 		want := map[string]any{
-			"major": uint64(1), "header": sum(m.Header), "contents": sum(m.Contents()), "version_id": string(m.VersionID),
+			"major": uint64(2), "header": sum(m.Header), "contents": sum(m.Contents()), "version_id": string(m.VersionID),
 			"sequence": m.Sequence, "size": uint64(m.Size), "generator": m.Generator, "writer": m.Writer,
-			"chunks": list, "first": string(m.First), "source_nanos": uint64(0), "source_seconds": uint64(0),
+			"blocks": list, "overrides": fields[12], "check": fields[checkField], "first": string(m.First), "source_nanos": uint64(0), "source_seconds": uint64(0),
 		}
 		if !m.SourceTime.IsZero() {
 			want["source_seconds"], want["source_nanos"] = uint64(m.SourceTime.Unix()), uint64(m.SourceTime.Nanosecond())

@@ -63,7 +63,7 @@ func TestDecompressChunkOfOthers(t *testing.T) {
 }
 
 func TestDecompressManifest(t *testing.T) {
-	for _, size := range []int64{0, 1, 100000, 20 << 20} {
+	for _, size := range []int64{0, 1, 100000, manifest.MaxManifest} {
 		want := content(size)
 		got, err := manifest.DecompressManifest(manifest.Compress(want))
 		check(t, err)
@@ -71,7 +71,9 @@ func TestDecompressManifest(t *testing.T) {
 			t.Errorf("%d bytes: got %d others", size, len(got))
 		}
 	}
-	_, err := manifest.DecompressManifest(content(1000))
+	_, err := manifest.DecompressManifest(manifest.Compress(content(manifest.MaxManifest + 1)))
+	wantIs(t, "too large", err, manifest.ErrCorrupt)
+	_, err = manifest.DecompressManifest(content(1000))
 	wantIs(t, "not compressed", err, manifest.ErrCorrupt)
 	_, err = manifest.DecompressManifest(nil)
 	wantIs(t, "nothing", err, manifest.ErrCorrupt)
@@ -110,8 +112,8 @@ func TestBombs(t *testing.T) {
 		"declared size":   {0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0x40, 1, 0, 0},
 		"declared window": {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa0, 1, 0, 0},
 		"declared 200 MB": {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x68, 0, 0, 0, 0x0c, 1, 0, 0},
-		"field of 2^60":   {0x08, 0x01, 0x12, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10},
-		"chunks of 1 GiB": {0x08, 0x01, 0x7a, 0x80, 0x80, 0x80, 0x80, 0x04},
+		"field of 2^60":   {0x08, 0x02, 0x12, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10},
+		"blocks of 1 GiB": {0x08, 0x02, 0x5a, 0x80, 0x80, 0x80, 0x80, 0x04},
 	} {
 		for i := range 2 { // the first call makes the decoder
 			n := allocated(func() {
