@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/boule-db/boule/internal/fsx"
 	"github.com/boule-db/boule/manifest"
@@ -108,27 +109,22 @@ func (p *Producer) copyFile(from, to string) error {
 	return p.root.publish(p.dir, stagedScratch+"/"+p.root.scratchName(), to, data, true)
 }
 
-// only returns those of the chunk names whose chunks are in refs, in time proportional to both.
+// only returns those of the chunk names whose chunks are in refs, in order.
 func only(names []string, refs []manifest.Fingerprint) []string {
 	if len(names) == 0 {
 		return nil
 	}
-	staged := make(map[manifest.Fingerprint]string, len(names))
-	for _, name := range names {
-		if f, err := manifest.ParseChunkName(name); err == nil {
-			staged[f] = name
-		}
+	needed := make(map[manifest.Fingerprint]bool, len(refs))
+	for _, f := range refs {
+		needed[f] = true
 	}
 	var found []string
-	for _, f := range refs {
-		if len(staged) == 0 {
-			break
-		}
-		if name, ok := staged[f]; ok {
+	for _, name := range names {
+		if f, err := manifest.ParseChunkName(name); err == nil && needed[f] {
 			found = append(found, name)
-			delete(staged, f)
 		}
 	}
+	slices.Sort(found)
 	return found
 }
 
