@@ -302,3 +302,20 @@ func (c *Consumer) makeLock(name string) {
 
 // Close releases the Consumer.
 func (c *Consumer) Close() error { return c.dir.Close() }
+
+// ReadIndexBlock returns an index block that the staged manifest names, or named until lately;
+// the error is fs.ErrNotExist when it is not there. What it returns has that fingerprint.
+func (c *Consumer) ReadIndexBlock(f manifest.Fingerprint) ([]byte, error) {
+	name := f.ChunkName()
+	data, err := readChunk(c.dir, stagedIndex, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = readChunk(c.dir, stagedChunks, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := manifest.CheckBlock(f, data); err != nil {
+		return nil, fmt.Errorf("spool: read index block: %w: %w", ErrCorrupt, err)
+	}
+	return data, nil
+}
