@@ -15,6 +15,7 @@ import (
 type Copier struct {
 	opts   Options
 	recent *memory
+	blocks blockMemory
 	counts counters
 
 	byKey   sync.Map    // spool.Key to []*entry, for Notify; written under mu

@@ -48,6 +48,9 @@ type database struct {
 	dirty   map[int]bool
 	seq     uint64
 	history *history
+
+	fold   bool                   // the next snapshot stores its index block
+	stored []manifest.Fingerprint // what the index block says that is stored; nil if none is
 }
 
 const cs = manifest.ChunkSize
@@ -118,6 +121,22 @@ func (d *database) steps() []step {
 	m.Sequence = d.seq
 	d.history.add(m)
 	refs := m.Chunks[1:]
+	folded := d.fold
+	if folded {
+		d.fold, d.stored = false, slices.Clone(m.Chunks)
+	}
+	var index manifest.Fingerprint
+	if d.stored != nil {
+		m.Blocks = []manifest.Block{{Digest: manifest.Sum(manifest.AppendList(nil, m.Chunks))}}
+		index = manifest.Sum(manifest.AppendList(nil, d.stored))
+		m.Blocks[0].Stored = index
+		for i, sum := range m.Chunks {
+			if i > 0 && d.stored[i] != sum {
+				m.Blocks[0].Overrides = append(m.Blocks[0].Overrides, manifest.Override{Place: i, Sum: sum})
+			}
+		}
+		refs = append(slices.Clone(refs), index)
+	}
 	copied := 0
 	published := false
 	data, err := manifest.Encode(m)
@@ -141,13 +160,24 @@ func (d *database) steps() []step {
 			return d.prod.StageChunk(m.Chunks[i], parts[i])
 		}})
 	}
+	if index != manifest.NoBlock {
+		steps = append(steps, step{"index", func() error {
+			if !full && !folded {
+				return nil
+			}
+			copied++
+			return d.prod.StageBlock(index, manifest.AppendList(nil, d.stored), false)
+		}})
+	}
 	return append(steps,
 		step{"manifest", func() error { return d.prod.StageManifest(d.name, data) }},
 		step{"ready", func() (err error) {
-			published, err = d.prod.PublishReady(d.name, refs)
+			published, err = d.prod.PublishReady(d.name, func() []manifest.Fingerprint { return refs })
 			return err
 		}},
-		step{"garbage", func() error { return d.prod.CollectGarbage(published, refs, copied) }},
+		step{"garbage", func() error {
+			return d.prod.CollectGarbage(published, len(refs), copied, func() []manifest.Fingerprint { return refs })
+		}},
 		step{"scratch", func() error {
 			clear(d.dirty)
 			return d.prod.CleanScratch()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -77,8 +78,8 @@ func (p *pass) resolve() error {
 	return nil
 }
 
-// verify looks whether all chunks of the manifest are in the store, and returns a *missingError
-// if not. What this process uploaded since the doubt arose is there; each other chunk costs a
+// verify looks whether all chunks and index blocks of the manifest are in the store, and returns a
+// *missingError if not. What this process uploaded since the doubt arose is there; each other chunk costs a
 // request.
 func (p *pass) verify(ctx context.Context, m candidate) error {
 	if !p.e.doubts[m.name] {
@@ -89,8 +90,8 @@ func (p *pass) verify(ctx context.Context, m candidate) error {
 	return p.lookFor(ctx, m, nil)
 }
 
-// prove looks whether the chunks of the manifest are in the store of which neither the last
-// manifest there nor what this process uploaded says so. A chunk that has gone from the spool was uploaded
+// prove looks whether the chunks and index blocks of the manifest are in the store of which neither
+// the last manifest there nor what this process uploaded says so. A chunk that has gone from the spool was uploaded
 // by another copier, or deleted with the spool: somebody who removes a spool file by file may have
 // come to the chunks and not to the manifest yet.
 func (p *pass) prove(ctx context.Context, m candidate) error {
@@ -98,31 +99,38 @@ func (p *pass) prove(ctx context.Context, m candidate) error {
 	if err != nil {
 		return err
 	}
-	known := map[manifest.Fingerprint]struct{}{}
+	var last *manifest.Manifest
 	if tap.data != nil {
-		last, err := manifest.Decode(tap.data)
-		if err != nil {
+		if last, err = manifest.Decode(tap.data); err != nil {
 			return fmt.Errorf("read tap: %w", err)
 		}
-		for _, sum := range last.Chunks {
-			known[sum] = struct{}{}
-		}
 	}
-	return p.lookFor(ctx, m, known)
+	return p.lookFor(ctx, m, last)
 }
 
-// lookFor asks the store for the chunks of the manifest but those that are known to be there.
-func (p *pass) lookFor(ctx context.Context, m candidate, known map[manifest.Fingerprint]struct{}) error {
+// lookFor asks the store for the chunks and index blocks of the manifest but those that the last
+// manifest in the store, which may be nil, says are there.
+func (p *pass) lookFor(ctx context.Context, m candidate, last *manifest.Manifest) error {
 	generation := p.e.remote.generation.Load()
-	var unknown []manifest.Fingerprint
-	for i, sum := range m.m.Chunks {
-		if i == 0 || sum == manifest.ZeroChunk || p.c.recent.has(generation, sum) {
-			continue
+	c := comparison{m: m.m, last: last, read: p.blocks(ctx, nil)}
+	for b := range m.m.Blocks {
+		unknown, err := c.unknown(b)
+		if errors.Is(err, manifest.ErrCorrupt) {
+			return p.demandSnapshot(fmt.Errorf("manifest %s: %w", m.name, err))
 		}
-		if _, ok := known[sum]; !ok {
-			unknown = append(unknown, sum)
+		if err != nil {
+			return err
+		}
+		unknown = slices.DeleteFunc(unknown, func(sum manifest.Fingerprint) bool { return p.c.recent.has(generation, sum) })
+		if err := p.askFor(ctx, unknown, generation); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// askFor asks the store whether it has chunks.
+func (p *pass) askFor(ctx context.Context, unknown []manifest.Fingerprint, generation uint64) error {
 	if len(unknown) == 0 {
 		return nil
 	}
@@ -179,10 +187,10 @@ func (p *pass) dropCorrupt(up *uploader) error {
 
 // setAside deals with chunks of a batch that will never be uploaded: its manifests are removed
 // first, then those chunks. Done means that nothing is left of the batch.
-func (p *pass) setAside(b *spool.Batch, up *uploader) (done bool, err error) {
+func (p *pass) setAside(ctx context.Context, b *spool.Batch, up *uploader) (done bool, err error) {
 	useless := up.corrupt
 	if len(up.refused) > 0 {
-		given, err := p.giveUp(up)
+		given, err := p.giveUp(ctx, up)
 		if err != nil {
 			return false, err
 		}
@@ -222,7 +230,7 @@ func (p *pass) setAside(b *spool.Batch, up *uploader) (done bool, err error) {
 
 // giveUp returns the refused chunks of a batch if the store has refused them often enough and
 // a newer snapshot is staged that needs none of them.
-func (p *pass) giveUp(up *uploader) ([]string, error) {
+func (p *pass) giveUp(ctx context.Context, up *uploader) ([]string, error) {
 	often := true
 	for name := range up.refused {
 		p.e.rejected[name]++
@@ -236,10 +244,8 @@ func (p *pass) giveUp(up *uploader) ([]string, error) {
 		return nil, err
 	}
 	for _, m := range staged {
-		for _, sum := range m.m.Chunks {
-			if _, ok := up.refused[sum.ChunkName()]; ok {
-				return nil, nil
-			}
+		if needed, err := p.needs(ctx, m.m, up); needed || err != nil {
+			return nil, err
 		}
 	}
 	var names []string
@@ -249,6 +255,25 @@ func (p *pass) giveUp(up *uploader) ([]string, error) {
 		names = append(names, name)
 	}
 	return names, nil
+}
+
+// needs reports whether a manifest references something that the store refused. One whose chunks
+// can't be told may.
+func (p *pass) needs(ctx context.Context, m *manifest.Manifest, up *uploader) (needed bool, err error) {
+	read := p.blocks(ctx, up.read)
+	for b := range m.Blocks {
+		err := references(m, b, read, func(f manifest.Fingerprint) bool {
+			_, needed = up.refused[f.ChunkName()]
+			return !needed
+		})
+		if needed || err != nil && cannotBeHad(err) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // stagedNames returns the names of the staged manifests.

@@ -63,7 +63,18 @@ func (b *bucket) check(ctx context.Context, name string, body []byte) {
 		b.complain("put of manifest: %v", err)
 		return
 	}
-	for i, sum := range m.Chunks {
+	for i := range m.Blocks {
+		if stored := m.Blocks[i].Stored; stored != manifest.NoBlock {
+			if _, err := b.Head(ctx, "c/"+stored.ChunkName()); err != nil {
+				b.complain("put of manifest %d: index block %d: %v", m.Sequence, i, err)
+			}
+		}
+	}
+	list, err := m.List(b.block)
+	if err != nil {
+		b.complain("put of manifest %d: %v", m.Sequence, err)
+	}
+	for i, sum := range list {
 		if i == 0 || sum == manifest.ZeroChunk {
 			continue
 		}
@@ -82,6 +93,15 @@ func (b *bucket) check(ctx context.Context, name string, body []byte) {
 	}
 	b.last[name] = m.Sequence
 	b.times = append(b.times, time.Now())
+}
+
+// block reads an index block.
+func (b *bucket) block(f manifest.Fingerprint) ([]byte, error) {
+	body, _, err := store.ReadAll(context.Background(), b.Store, "c/"+f.ChunkName(), 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	return manifest.DecompressChunk(body, f)
 }
 
 func (b *bucket) verify(t testing.TB) {
@@ -126,6 +146,9 @@ func (b *bucket) restore(t testing.TB, name string) []byte {
 	}
 	m, err := manifest.Decode(body)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Expand(b.block); err != nil {
 		t.Fatal(err)
 	}
 	data := bytes.Clone(m.First)

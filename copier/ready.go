@@ -29,7 +29,7 @@ func (p *pass) ready(ctx context.Context) error {
 	if err := up.upload(ctx, names); err != nil {
 		return fmt.Errorf("upload ready chunks: %w", err)
 	}
-	if done, err := p.setAside(b, &up); done || err != nil {
+	if done, err := p.setAside(ctx, b, &up); done || err != nil {
 		return err
 	}
 	if err := b.ChunksDone(); err != nil {
