@@ -18,6 +18,8 @@ var zeros [manifest.ChunkSize]byte
 // A reader gets the chunks of one snapshot. It is safe for concurrent use.
 type reader struct {
 	m       *manifest.Manifest
+	first   manifest.Fingerprint // of the first chunk
+	index   index
 	sources []Source
 	cache   *Cache // may be nil
 }
@@ -26,14 +28,19 @@ func newReader(m *manifest.Manifest, sources []Source, cache *Cache) (*reader, e
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
-	return &reader{m, sources, cache}, nil
+	r := &reader{m: m, first: manifest.Sum(m.First), sources: sources, cache: cache}
+	r.index = index{m: m, fetch: r.fetch}
+	return r, nil
 }
 
-// local returns the chunk with index i if it needs no I/O. The caller must not
+// count returns how many chunks there are.
+func (r *reader) count() int { return manifest.Count(r.m.Size) }
+
+// local returns the chunk with the fingerprint f if it needs no I/O. The caller must not
 // write to it.
-func (r *reader) local(i int) ([]byte, bool) {
-	switch r.m.Chunks[i] {
-	case r.m.Chunks[0]:
+func (r *reader) local(f manifest.Fingerprint) ([]byte, bool) {
+	switch f {
+	case r.first:
 		return r.m.First, true
 	case manifest.ZeroChunk:
 		return zeros[:], true
@@ -41,31 +48,46 @@ func (r *reader) local(i int) ([]byte, bool) {
 	return nil, false
 }
 
+// fetch returns the chunk, or the index block, f from the cache or a source, verified. The
+// caller must not write to it.
+func (r *reader) fetch(ctx context.Context, f manifest.Fingerprint) ([]byte, error) {
+	fetch := func(ctx context.Context) ([]byte, error) { return fetchChunk(ctx, r.sources, f) }
+	if r.cache != nil {
+		return r.cache.get(ctx, f, fetch)
+	}
+	return fetch(ctx)
+}
+
 // chunk returns the chunk with index i, verified. The caller must not write to it.
 func (r *reader) chunk(ctx context.Context, i int) ([]byte, error) {
-	f := r.m.Chunks[i]
-	chunk, ok := r.local(i)
+	if i == 0 {
+		return r.m.First, nil
+	}
+	f, err := r.index.sum(ctx, i)
+	if err != nil {
+		return nil, fmt.Errorf("chunk %d: %w", i, err)
+	}
+	return r.chunkOf(ctx, i, f)
+}
+
+// chunkOf is chunk for one who knows its fingerprint.
+func (r *reader) chunkOf(ctx context.Context, i int, f manifest.Fingerprint) ([]byte, error) {
+	chunk, ok := r.local(f)
 	if !ok {
 		var err error
-		fetch := func(ctx context.Context) ([]byte, error) { return fetchChunk(ctx, r.sources, f) }
-		if r.cache != nil {
-			chunk, err = r.cache.get(ctx, f, fetch)
-		} else {
-			chunk, err = fetch(ctx)
-		}
-		if err != nil {
+		if chunk, err = r.fetch(ctx, f); err != nil {
 			return nil, fmt.Errorf("chunk %d: %w", i, err)
 		}
 	}
-	return chunk, r.checkLen(i, chunk)
+	return chunk, r.checkLen(i, f, chunk)
 }
 
-// checkLen compares the length of chunk with that of the place i. A manifest that
+// checkLen compares the length of the chunk f with that of the place i. A manifest that
 // is valid by itself may still name a chunk of another length.
-func (r *reader) checkLen(i int, chunk []byte) error {
+func (r *reader) checkLen(i int, f manifest.Fingerprint, chunk []byte) error {
 	if want := manifest.ChunkLen(r.m.Size, i); len(chunk) != want {
 		return fmt.Errorf("chunk %d: %w: %s has %d bytes, the database has %d there",
-			i, manifest.ErrCorrupt, r.m.Chunks[i].ChunkName(), len(chunk), want)
+			i, manifest.ErrCorrupt, f.ChunkName(), len(chunk), want)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 var (
 	// ErrNotFound reports that every source was asked and none has the manifest.
 	ErrNotFound = errors.New("replica: no such manifest")
-	// ErrMissing reports that every source was asked and none has a chunk that
-	// the manifest names.
+	// ErrMissing reports that every source was asked and none has a chunk, or an
+	// index block, that the manifest names.
 	ErrMissing = errors.New("replica: chunk is missing")
 	// ErrNoSource reports that there is no store to ask.
 	ErrNoSource = errors.New("replica: no store to read from")

@@ -69,6 +69,7 @@ func describe(db []byte) *manifest.Manifest {
 	for i := range manifest.Count(m.Size) {
 		m.Chunks = append(m.Chunks, manifest.Sum(chunkOf(db, i)))
 	}
+	m.Blocks = manifest.InlineBlocks(m.Chunks) // as it is decoded
 	return m
 }
 

@@ -29,7 +29,8 @@ func jobsOrDefault(jobs int) int {
 // same as the zero value.
 type RestoreOptions struct {
 	// Jobs is how many chunks are fetched at a time; 0 means 8. A restore needs
-	// memory for a few chunks per job, whatever the size of the database.
+	// memory for a few chunks per job, and a few MiB for what it is about to fetch,
+	// whatever the size of the database.
 	Jobs int
 	// Progress is called as bytes of the database are done, by one goroutine at a
 	// time and with done never decreasing. It should return soon.
@@ -89,18 +90,25 @@ func Restore(ctx context.Context, m *manifest.Manifest, sources []Source, w io.W
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	job := restoreJob{reader: r, w: w, zeroed: o.Zeroed}
-	job.next, job.follows = repeats(m.Chunks)
-	job.progress = progress{report: o.Progress, total: m.Size}
+	p := &progress{report: o.Progress, total: m.Size}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(o.Jobs)
 	stopped := false
-	for i := range m.Chunks {
-		if stopped = gctx.Err() != nil; stopped {
+	for at := 0; at < r.count() && !stopped; at += window {
+		chunks, err := r.index.window(gctx, at, min(window, r.count()-at))
+		if err != nil {
+			g.Go(func() error { return err })
 			break
 		}
-		if !job.follows[i] {
-			g.Go(func() error { return job.run(gctx, i) })
+		job := restoreJob{reader: r, w: w, zeroed: o.Zeroed, progress: p, at: at, chunks: chunks}
+		job.next, job.follows = repeats(chunks)
+		for i := range chunks {
+			if stopped = gctx.Err() != nil; stopped {
+				break
+			}
+			if !job.follows[i] {
+				g.Go(func() error { return job.run(gctx, i) })
+			}
 		}
 	}
 	err = g.Wait()
@@ -113,32 +121,39 @@ func Restore(ctx context.Context, m *manifest.Manifest, sources []Source, w io.W
 	return nil
 }
 
-// A restoreJob writes the chunks of one database.
+// window is how many chunks are planned at a time: enough that few are fetched more often than once, and
+// few enough that the plan takes a few MiB, whatever the size of the database.
+const window = 16 * manifest.BlockChunks
+
+// A restoreJob writes the chunks of a window of one database.
 type restoreJob struct {
 	*reader
 	w        io.WriterAt
 	zeroed   bool
+	progress *progress
+	at       int // index of the window's first chunk
+	chunks   []manifest.Fingerprint
 	next     []int32
 	follows  []bool
-	progress progress
 }
 
-// run writes the chunk with index i, and all that are like it.
+// run writes the chunk with index i in the window, and all there that are like it.
 func (j *restoreJob) run(ctx context.Context, i int) error {
-	chunk, err := j.chunk(ctx, i)
+	f := j.chunks[i]
+	chunk, err := j.chunkOf(ctx, j.at+i, f)
 	if err != nil {
 		return err
 	}
-	skip := j.zeroed && j.m.Chunks[i] == manifest.ZeroChunk
+	skip := j.zeroed && f == manifest.ZeroChunk
 	for {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if err := j.checkLen(i, chunk); err != nil {
+		if err := j.checkLen(j.at+i, f, chunk); err != nil {
 			return err
 		}
 		if !skip {
-			if _, err := j.w.WriteAt(chunk, int64(i)*manifest.ChunkSize); err != nil {
+			if _, err := j.w.WriteAt(chunk, int64(j.at+i)*manifest.ChunkSize); err != nil {
 				return err
 			}
 		}
@@ -152,7 +167,7 @@ func (j *restoreJob) run(ctx context.Context, i int) error {
 // repeats finds chunks that occur more than once, so that they are fetched once:
 // next leads from each to its next occurrence (0 if there is none), follows marks
 // those that are one. That takes 9 bytes per chunk, where a map would take more than
-// the manifest itself.
+// the fingerprints themselves.
 func repeats(chunks []manifest.Fingerprint) (next []int32, follows []bool) {
 	next, follows = make([]int32, len(chunks)), make([]bool, len(chunks))
 	order := make([]int32, len(chunks))

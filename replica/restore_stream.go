@@ -15,8 +15,8 @@ import (
 // error, or when ctx is done, w has got a part of the database.
 func RestoreTo(ctx context.Context, m *manifest.Manifest, sources []Source, w io.Writer, opts *RestoreOptions) error {
 	o := opts.withDefaults()
-	// The cache is for chunks that occur more than once close together.
-	cache := NewCache(int64(2*o.Jobs) * (manifest.ChunkSize + entryOverhead))
+	// The cache is for chunks that occur more than once close together, and an index block.
+	cache := NewCache(int64(2*o.Jobs+1) * (manifest.ChunkSize + entryOverhead))
 	defer cache.wait()
 	r, err := newReader(m, sources, cache)
 	if err != nil {
@@ -27,7 +27,7 @@ func RestoreTo(ctx context.Context, m *manifest.Manifest, sources []Source, w io
 	ahead := make(chan chan []byte, o.Jobs) // of chunks in order; its length bounds the fetches
 	g.Go(func() error {
 		defer close(ahead)
-		for i := range m.Chunks {
+		for i := range r.count() {
 			result := make(chan []byte, 1)
 			select {
 			case ahead <- result:

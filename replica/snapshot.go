@@ -22,7 +22,7 @@ type Snapshot struct {
 
 // Open returns the snapshot that m describes. Chunks are fetched when they are
 // read, through cache; a nil cache means a small one of its own. Open itself does no
-// I/O; it fails only if m is not valid.
+// I/O, for index blocks neither; it fails only if m is not valid.
 func Open(_ context.Context, m *manifest.Manifest, sources []Source, cache *Cache) (*Snapshot, error) {
 	if cache == nil {
 		cache = NewCache(ownCache)
@@ -65,7 +65,7 @@ func (s *Snapshot) ReadAt(ctx context.Context, p []byte, off int64) (n int, err 
 // begin with those), or all of them if n is negative, jobs at a time; jobs 0 means
 // 8. They are kept as far as the cache has room.
 func (s *Snapshot) Prefetch(ctx context.Context, n, jobs int) error {
-	last := len(s.r.m.Chunks) - 1
+	last := s.r.count() - 1
 	if n < 0 || n > last {
 		n = last + 1
 	}

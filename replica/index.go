@@ -1,0 +1,94 @@
+package replica
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/boule-db/boule/manifest"
+)
+
+// keptLists is how many expanded index blocks a reader keeps. Each takes 64 KiB, and is of 256 MiB
+// of the database. The blocks as stored are in the cache besides, like chunks.
+const keptLists = 16
+
+// An index tells the fingerprints of the chunks of one manifest, getting index blocks when they
+// are needed. It is safe for concurrent use.
+type index struct {
+	m     *manifest.Manifest
+	fetch func(context.Context, manifest.Fingerprint) ([]byte, error)
+
+	mu     sync.Mutex // guards what follows
+	recent []sumList  // least recently used first
+}
+
+// A sumList is the fingerprints of a block, in binary form. Nobody writes to it.
+type sumList struct {
+	block int
+	sums  []byte
+}
+
+// sum returns the fingerprint of chunk i.
+func (x *index) sum(ctx context.Context, i int) (manifest.Fingerprint, error) {
+	if x.m.Chunks != nil {
+		return x.m.Chunks[i], nil
+	}
+	sums, err := x.list(ctx, i/manifest.BlockChunks)
+	if err != nil {
+		return manifest.Fingerprint{}, err
+	}
+	return manifest.At(sums, i%manifest.BlockChunks), nil
+}
+
+func (x *index) list(ctx context.Context, block int) ([]byte, error) {
+	if sums := x.kept(block); sums != nil {
+		return sums, nil
+	}
+	sums, err := x.m.Block(block, func(f manifest.Fingerprint) ([]byte, error) { return x.fetch(ctx, f) })
+	if err != nil {
+		return nil, err
+	}
+	x.keep(block, sums)
+	return sums, nil
+}
+
+func (x *index) kept(block int) []byte {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	i := slices.IndexFunc(x.recent, func(l sumList) bool { return l.block == block })
+	if i < 0 {
+		return nil
+	}
+	l := x.recent[i]
+	copy(x.recent[i:], x.recent[i+1:])
+	x.recent[len(x.recent)-1] = l
+	return l.sums
+}
+
+func (x *index) keep(block int, sums []byte) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if slices.ContainsFunc(x.recent, func(l sumList) bool { return l.block == block }) {
+		return
+	}
+	if len(x.recent) >= keptLists {
+		x.recent = slices.Delete(x.recent, 0, 1)
+	}
+	x.recent = append(x.recent, sumList{block, sums})
+}
+
+// window returns the fingerprints of n chunks from i on.
+func (x *index) window(ctx context.Context, i, n int) ([]manifest.Fingerprint, error) {
+	if x.m.Chunks != nil {
+		return x.m.Chunks[i : i+n], nil
+	}
+	all := make([]manifest.Fingerprint, 0, n)
+	for ; n > 0; i, n = i+1, n-1 {
+		f, err := x.sum(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
