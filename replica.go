@@ -10,6 +10,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/boule-db/boule/host"
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/wasmvfs"
 )
@@ -90,7 +91,7 @@ func (e *engine) openSnapshot(ctx context.Context, remote *Remote) (*replica.Sna
 	case p.Eager:
 		err = snap.Prefetch(ctx, -1, 0)
 	case p.Partial:
-		err = snap.Prefetch(ctx, p.first(len(remote.Manifest.Chunks)), 0)
+		err = snap.Prefetch(ctx, p.first(manifest.Count(remote.Manifest.Size)), 0)
 	}
 	if err != nil {
 		return nil, err

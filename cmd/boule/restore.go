@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/replica"
 )
 
@@ -238,7 +239,7 @@ type manifestJSON struct {
 func describe(r *boule.Remote) manifestJSON {
 	m := r.Manifest
 	return manifestJSON{
-		Name: r.Name, Store: r.Store, Size: m.Size, Chunks: len(m.Chunks), SourceTime: m.SourceTime, Sequence: m.Sequence,
+		Name: r.Name, Store: r.Store, Size: m.Size, Chunks: manifest.Count(m.Size), SourceTime: m.SourceTime, Sequence: m.Sequence,
 		Header: m.Header.String(), Contents: m.Contents().String(), Generator: m.Generator, Writer: m.Writer,
 	}
 }
