@@ -24,6 +24,7 @@ type asked struct {
 	has   map[manifest.Fingerprint][]byte // with their content, if that is not what the name says
 	read  int                             // chunks that were read
 	short int                             // chunks that the budget did not suffice for, of the last look
+	blind int                             // index blocks that it did not suffice for, whose chunks are not known
 }
 
 // byStore are the invariants that need the store.
@@ -34,6 +35,8 @@ func (a *asked) account(x *examination, path string) {
 	switch {
 	case a.err != nil:
 		x.skip(path, "the store can't be asked: "+a.err.Error(), byStore...)
+	case a.blind > 0:
+		x.skip(path, fmt.Sprintf("%d requests did not suffice: %d index blocks were not fetched, so that their chunks are not known", x.opts.Requests, a.blind), "I4", "I5", "I13")
 	case a.short > 0:
 		x.skip(path, fmt.Sprintf("%d requests did not suffice: the store was not asked for %d chunks", x.opts.Requests, a.short), "I4", "I5", "I13")
 	}
@@ -69,11 +72,13 @@ func (x *examination) ask(ctx context.Context, s *Spool) *Stored {
 	stored.Partial, stored.Absent = true, map[string]bool{}
 	names := map[string]bool{}
 	refs := map[manifest.Fingerprint]bool{}
+	read := a.blocks(ctx, x, s, stored)
+	a.blind = 0
 	want := func(batches []*Place, where ...*Place) {
 		for _, p := range batches {
 			for name, f := range p.Manifests {
 				names[name] = true
-				for _, ref := range needed(f.Manifest) {
+				for _, ref := range needed(f.Manifest, read) {
 					if p.Chunks[ref] == nil && !slices.ContainsFunc(where, func(q *Place) bool { return q.Chunks[ref] != nil }) {
 						refs[ref] = true
 					}
@@ -84,6 +89,9 @@ func (x *examination) ask(ctx context.Context, s *Spool) *Stored {
 	want([]*Place{s.Staging}, s.places()...)
 	want(s.Ready, s.Consuming...)
 	want(s.Consuming)
+	if a.err != nil {
+		return nil
+	}
 	var remote []*manifest.Manifest
 	for name := range names {
 		if !a.take(x) {
@@ -102,18 +110,56 @@ func (x *examination) ask(ctx context.Context, s *Spool) *Stored {
 	}
 	// What the stored manifest needs must be there, whatever the spool has.
 	for _, m := range remote {
-		for _, f := range needed(m) {
+		for _, f := range needed(m, read) {
 			refs[f] = true
 		}
+	}
+	if a.err != nil {
+		return nil
 	}
 	return a.look(ctx, x, refs, stored)
 }
 
-func needed(m *manifest.Manifest) []manifest.Fingerprint {
+// needed returns the references of a manifest, as far as its index blocks can be read.
+func needed(m *manifest.Manifest, read manifest.BlockReader) []manifest.Fingerprint {
 	if m == nil {
 		return nil
 	}
-	return References(m)
+	refs, _ := References(m, read)
+	return refs
+}
+
+// blocks reads index blocks from a spool, and else from the store, into what is known of that.
+func (a *asked) blocks(ctx context.Context, x *examination, s *Spool, stored *Stored) manifest.BlockReader {
+	local := reader(stored, s)
+	return func(f manifest.Fingerprint) ([]byte, error) {
+		name := f.ChunkName()
+		if data, err := local(f); err == nil {
+			return data, nil
+		}
+		if stored.Absent[name] || stored.Chunks[name] != nil || a.err != nil {
+			return nil, errNotKnown // asked already
+		}
+		if data, ok := a.has[f]; ok && data != nil {
+			stored.Chunks[name] = data
+			return data, nil
+		}
+		if !a.take(x) {
+			a.blind++
+			return nil, errNotKnown
+		}
+		data, err := a.content(ctx, f)
+		switch {
+		case err == nil:
+			a.has[f], stored.Chunks[name] = data, data
+			return data, nil // it is checked by whoever applies it
+		case errors.Is(err, store.ErrNotExist):
+			stored.Absent[name] = true
+		default:
+			a.fail(ctx, err)
+		}
+		return nil, errNotKnown
+	}
 }
 
 func (a *asked) fail(ctx context.Context, err error) *Stored {
@@ -177,6 +223,15 @@ func (a *asked) chunk(ctx context.Context, f manifest.Fingerprint, content bool)
 		_, err := a.chunks.Head(ctx, f.ChunkName())
 		return nil, err
 	}
+	data, err := a.content(ctx, f)
+	if err != nil || manifest.Sum(data) != f {
+		return data, err
+	}
+	return nil, nil
+}
+
+// content returns the content of a chunk, or something else if that is what is there.
+func (a *asked) content(ctx context.Context, f manifest.Fingerprint) ([]byte, error) {
 	const most = 2 * manifest.ChunkSize // compressed
 	body, _, err := store.ReadAll(ctx, a.chunks, f.ChunkName(), most)
 	if errors.Is(err, store.ErrTooLarge) {
@@ -185,8 +240,9 @@ func (a *asked) chunk(ctx context.Context, f manifest.Fingerprint, content bool)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := manifest.DecompressChunk(body, f); err != nil {
+	data, err := manifest.DecompressChunk(body, f)
+	if err != nil {
 		return unreadable, nil
 	}
-	return nil, nil
+	return data, nil
 }

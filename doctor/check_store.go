@@ -12,8 +12,8 @@ func (c *evidence) storedChunks() {
 	c.stores(func(target string, s *Stored) {
 		for name := range s.Manifests {
 			if m := s.manifest(name); m != nil {
-				if n, first := missing(m, s); n > 0 {
-					c.bad(target+"/"+name, "the store lacks %d of %d chunks, %v for one", n, len(m.Chunks), first)
+				if n, first := missing(m, c.storeReader(target), s); n > 0 {
+					c.bad(target+"/"+name, "the store lacks %d of %d chunks, %v for one", n, parts(m), first)
 				}
 			}
 		}
@@ -99,7 +99,7 @@ func (c *evidence) exact() {
 		}
 		for name, f := range s.Staging.Manifests {
 			if f.Manifest != nil && len(db.ID) > 0 && bytes.Equal(db.ID, f.Manifest.VersionID) {
-				c.compare(f.Path, f.Manifest, db)
+				c.compare(f.Path, f.Manifest, db, c.blocksOf(s))
 			}
 			if m := c.now.store(s.Key.Target).manifest(name); m != nil && db.States != nil && !db.States[m.Contents()] {
 				c.bad(s.Key.Target+"/"+name, "describes no state that the database ever had")
@@ -108,17 +108,29 @@ func (c *evidence) exact() {
 	})
 }
 
-func (c *evidence) compare(path string, m *manifest.Manifest, db *Database) {
+// storeReader reads index blocks that a store has, or a spool of the target.
+func (c *evidence) storeReader(target string) manifest.BlockReader {
+	var spools []*Spool
+	c.spools(func(s *Spool) {
+		if s.Key.Target == target {
+			spools = append(spools, s)
+		}
+	})
+	return reader(c.now.store(target), spools...)
+}
+
+func (c *evidence) compare(path string, m *manifest.Manifest, db *Database, read manifest.BlockReader) {
 	if m.Size != db.Size {
 		c.bad(path, "has the version id of the database, and says that it has %d bytes, not %d", m.Size, db.Size)
 		return
 	}
-	for i, f := range m.Chunks {
-		if sum, ok := db.Sums[i]; ok && sum != f {
-			c.bad(path, "has the version id of the database, and another chunk %d of %d", i, len(m.Chunks))
-			return
+	found := false
+	_ = eachChunk(m, read, func(i int, f manifest.Fingerprint) { // as far as they are known
+		if sum, ok := db.Sums[i]; ok && sum != f && !found {
+			c.bad(path, "has the version id of the database, and another chunk %d of %d", i, manifest.Count(m.Size))
+			found = true
 		}
-	}
+	})
 }
 
 // I22

@@ -23,20 +23,55 @@ func (c *evidence) chunkFirst(o *occurrence) {
 	if o.Actor.Role != Producer || o.Err != nil || !o.is("rename") {
 		return
 	}
-	if f, ok := o.stagedChunk(); ok && o.w.staged != nil && !o.w.touched[f] && slices.Contains(References(o.w.staged), f) {
+	if f, ok := o.stagedChunk(); ok && o.w.staged != nil && !o.w.touched[f] && c.references(o, o.w.staged, f) {
 		c.bad(o.Name, "%s staged it after a manifest that references it", o.Actor)
 	}
 	m, err := manifest.Decode(o.Data)
 	if !o.stagedManifest() || err != nil || !o.w.began || o.w.base == nil { // else see I21
 		return
 	}
-	for i, f := range m.Chunks {
-		if i == 0 || f == manifest.ZeroChunk || o.w.touched[f] || i < len(o.w.base.Chunks) && o.w.base.Chunks[i] == f {
-			continue
-		}
-		c.bad(o.Name, "%s staged it without chunk %d, %v", o.Actor, i, f)
-		return
+	// What it found staged references these, numbered as untouched does it.
+	base := map[int]manifest.Fingerprint{}
+	for b := range o.w.base.Blocks {
+		base[-1-b] = o.w.base.Blocks[b].Stored
 	}
+	err = eachChunk(o.w.base, c.blocksOf(c.now.tree().Spools[o.path]), func(i int, f manifest.Fingerprint) { base[i] = f })
+	c.untouched(o, m, func(i int, f manifest.Fingerprint) bool {
+		was, known := base[i]
+		return was == f || i > 0 && !known && err != nil // nobody knows
+	})
+}
+
+// untouched reports the first reference of a manifest that the actor has not staged, nor found staged, nor
+// known otherwise. Index block b has the number -1-b. It reports nothing else of a manifest of
+// which a chunk is not known.
+func (c *evidence) untouched(o *occurrence, m *manifest.Manifest, known func(i int, f manifest.Fingerprint) bool) bool {
+	lacks := func(i int, f manifest.Fingerprint) bool {
+		return i != 0 && f != manifest.ZeroChunk && !o.w.touched[f] && !known(i, f)
+	}
+	for b := range m.Blocks {
+		if f := m.Blocks[b].Stored; f != manifest.NoBlock && lacks(-1-b, f) {
+			c.bad(o.Name, "%s staged it without index block %d, %v", o.Actor, b, f)
+			return true
+		}
+	}
+	found := false
+	_ = eachChunk(m, c.blocksOf(c.now.tree().Spools[o.path]), func(i int, f manifest.Fingerprint) {
+		if !found && lacks(i, f) {
+			c.bad(o.Name, "%s staged it without chunk %d, %v", o.Actor, i, f)
+			found = true
+		}
+	})
+	return found
+}
+
+// references says that a manifest references f, as far as its index is known.
+func (c *evidence) references(o *occurrence, m *manifest.Manifest, f manifest.Fingerprint) bool {
+	if m == nil {
+		return false
+	}
+	refs, _ := References(m, c.blocksOf(c.now.tree().Spools[o.path]))
+	return slices.Contains(refs, f)
 }
 
 // I3: the effect. A manifest that has just been staged has all its chunks.
@@ -47,7 +82,7 @@ func (c *evidence) chunkStaged() {
 				continue
 			}
 			// What was there before may have been uploaded meanwhile.
-			n, first := missing(f.Manifest, c.now.store(now.Key.Target), append(now.places(), before.places()...)...)
+			n, first := missing(f.Manifest, c.blocksOf(now), c.now.store(now.Key.Target), append(now.places(), before.places()...)...)
 			if n > 0 {
 				c.bad(f.Path, "appeared before %d of its chunks, %v for one", n, first)
 			}
@@ -69,12 +104,11 @@ func (c *evidence) garbage(o *occurrence) {
 	if !ok || o.Actor.Role != Producer || o.Err != nil || !o.is("remove", "removeall") || o.w.published {
 		return
 	}
-	refs := func(m *manifest.Manifest) bool { return m != nil && slices.Contains(References(m), f) }
-	referenced := refs(o.w.staged)
+	referenced := c.references(o, o.w.staged, f)
 	if o.w.staged == nil && c.opts.EachOperation {
 		if s := c.now.tree().Spools[o.path]; s != nil {
 			for _, file := range s.Staging.Manifests {
-				referenced = referenced || refs(file.Manifest)
+				referenced = referenced || c.references(o, file.Manifest, f)
 			}
 		}
 	}
@@ -159,14 +193,11 @@ func (c *evidence) fullOnDoubt(o *occurrence) {
 	if err != nil {
 		return
 	}
-	for i, f := range m.Chunks {
-		if i > 0 && f != manifest.ZeroChunk && !o.w.touched[f] {
-			c.bad(o.Name, "%s found nothing usable staged, and did not stage chunk %d, %v", o.Actor, i, f)
-			return
-		}
+	if c.untouched(o, m, func(int, manifest.Fingerprint) bool { return false }) {
+		return
 	}
 	if n := c.memory.unread(o.Actor, m); n > 0 {
-		c.bad(o.Name, "%s found nothing usable staged, and did not read %d of %d chunks", o.Actor, n, len(m.Chunks))
+		c.bad(o.Name, "%s found nothing usable staged, and did not read %d of %d chunks", o.Actor, n, manifest.Count(m.Size))
 	}
 }
 
@@ -176,7 +207,7 @@ func (m *memory) unread(a Actor, made *manifest.Manifest) (n int) {
 	if !watched {
 		return 0
 	}
-	for i := range made.Chunks {
+	for i := range manifest.Count(made.Size) {
 		if !reads[int64(i)] {
 			n++
 		}

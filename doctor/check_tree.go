@@ -24,6 +24,9 @@ func (p *Place) files() []*File {
 	for _, f := range p.Chunks {
 		all = append(all, f)
 	}
+	for _, f := range p.Index {
+		all = append(all, f)
+	}
 	for _, f := range p.Manifests {
 		all = append(all, f)
 	}
@@ -64,13 +67,15 @@ func (c *evidence) complete() {
 func (c *evidence) named() {
 	c.spools(func(s *Spool) {
 		for _, p := range s.places() {
-			for sum, f := range p.Chunks {
-				switch {
-				case f.Err != nil || !f.Info.Mode.IsRegular():
-				case f.Info.Size > manifest.ChunkSize:
-					c.bad(f.Path, "has %d bytes", f.Info.Size)
-				case f.Sum != sum:
-					c.bad(f.Path, "content has the fingerprint %v", f.Sum)
+			for _, files := range []map[manifest.Fingerprint]*File{p.Chunks, p.Index} {
+				for sum, f := range files {
+					switch {
+					case f.Err != nil || !f.Info.Mode.IsRegular():
+					case f.Info.Size > manifest.ChunkSize:
+						c.bad(f.Path, "has %d bytes", f.Info.Size)
+					case f.Sum != sum:
+						c.bad(f.Path, "content has the fingerprint %v", f.Sum)
+					}
 				}
 			}
 		}
@@ -86,16 +91,16 @@ func (c *evidence) named() {
 	})
 }
 
-// missing counts chunks of a manifest that are in none of the places, and not in the store.
-func missing(m *manifest.Manifest, remote *Stored, places ...*Place) (n int, first manifest.Fingerprint) {
+// missing counts chunks and index blocks of a manifest that are in none of the places, on their way to the
+// store, and not there. The tracker's copies of index blocks go nowhere. The chunks of an index block
+// whose content read does not know can't be judged.
+func missing(m *manifest.Manifest, read manifest.BlockReader, remote *Stored, places ...*Place) (n int, first manifest.Fingerprint) {
 	if remote == nil {
 		return 0, first
 	}
+	refs, _ := References(m, read)
 chunks:
-	for i, f := range m.Chunks {
-		if i == 0 || f == manifest.ZeroChunk {
-			continue
-		}
+	for _, f := range refs {
 		for _, p := range places {
 			if p.Chunks[f] != nil {
 				continue chunks
@@ -110,6 +115,17 @@ chunks:
 	return n, first
 }
 
+// parts is how many chunks a manifest has, with its index blocks.
+func parts(m *manifest.Manifest) int {
+	n := manifest.Count(m.Size)
+	for _, b := range m.Blocks {
+		if b.Stored != manifest.NoBlock {
+			n++
+		}
+	}
+	return n
+}
+
 // I4
 func (c *evidence) stagedChunks() {
 	c.spools(func(s *Spool) {
@@ -117,8 +133,8 @@ func (c *evidence) stagedChunks() {
 			if f.Manifest == nil {
 				continue
 			}
-			if n, first := missing(f.Manifest, c.now.store(s.Key.Target), s.places()...); n > 0 && !c.memory.doubt[s.Path] {
-				c.bad(f.Path, "%d of %d chunks are nowhere, %v for one", n, len(f.Manifest.Chunks), first)
+			if n, first := missing(f.Manifest, c.blocksOf(s), c.now.store(s.Key.Target), s.places()...); n > 0 && !c.memory.doubt[s.Path] {
+				c.bad(f.Path, "%d of %d chunks are nowhere, %v for one", n, parts(f.Manifest), first)
 			}
 		}
 	})
@@ -132,9 +148,9 @@ func (c *evidence) batchChunks() {
 				if f.Manifest == nil {
 					continue
 				}
-				n, first := missing(f.Manifest, c.now.store(s.Key.Target), append([]*Place{p}, before...)...)
+				n, first := missing(f.Manifest, c.blocksOf(s), c.now.store(s.Key.Target), append([]*Place{p}, before...)...)
 				if n > 0 && !c.memory.doubt[s.Path] {
-					c.bad(f.Path, "%d of %d chunks are nowhere, %v for one", n, len(f.Manifest.Chunks), first)
+					c.bad(f.Path, "%d of %d chunks are nowhere, %v for one", n, parts(f.Manifest), first)
 				}
 			}
 		}
@@ -191,18 +207,22 @@ func (c *evidence) size(s *Spool) int64 {
 
 // I20
 func (c *evidence) listed() {
-	judge := func(path string, data []byte, m *manifest.Manifest, length func(manifest.Fingerprint) (int64, bool)) {
+	judge := func(path string, data []byte, m *manifest.Manifest, read manifest.BlockReader, length func(manifest.Fingerprint) (int64, bool)) {
 		if size, n, wrong := miscounted(data); wrong {
-			c.bad(path, "%d fingerprints for %d bytes", n, size)
+			c.bad(path, "%d index blocks for %d bytes", n, size)
 		}
 		if m == nil {
 			return
 		}
-		for i, f := range m.Chunks {
-			if have, ok := length(f); ok && i > 0 && have != int64(manifest.ChunkLen(m.Size, i)) {
-				c.bad(path, "chunk %d of %d has %d bytes", i, len(m.Chunks), have)
-			}
+		if err := misdescribed(m, read); err != nil {
+			c.bad(path, "%v", err)
+			return
 		}
+		_ = eachChunk(m, read, func(i int, f manifest.Fingerprint) { // as far as they are known
+			if have, ok := length(f); ok && i > 0 && have != int64(manifest.ChunkLen(m.Size, i)) {
+				c.bad(path, "chunk %d of %d has %d bytes", i, manifest.Count(m.Size), have)
+			}
+		})
 	}
 	c.spools(func(s *Spool) {
 		length := func(f manifest.Fingerprint) (int64, bool) {
@@ -215,13 +235,13 @@ func (c *evidence) listed() {
 		}
 		for _, p := range s.places() {
 			for _, f := range p.Manifests {
-				judge(f.Path, f.Data, f.Manifest, length)
+				judge(f.Path, f.Data, f.Manifest, c.blocksOf(s), length)
 			}
 		}
 	})
 	c.stores(func(target string, s *Stored) {
 		for name, data := range s.Manifests {
-			judge(target+"/"+name, data, s.manifest(name), func(f manifest.Fingerprint) (int64, bool) {
+			judge(target+"/"+name, data, s.manifest(name), reader(s), func(f manifest.Fingerprint) (int64, bool) {
 				sum, ok := s.sum(f.ChunkName())
 				return int64(len(s.Chunks[f.ChunkName()])), ok && sum == f
 			})
@@ -229,8 +249,8 @@ func (c *evidence) listed() {
 	})
 }
 
-// miscounted says that a manifest, decodable or not, has another number of fingerprints than its
-// size asks for. It knows of the format only what it needs to find the two.
+// miscounted says that a manifest, decodable or not, has another number of index blocks than its
+// size asks for; how many fingerprints those have follows from the size, too. It knows of the format only what it needs to find the two.
 func miscounted(data []byte) (size int64, n int, wrong bool) {
 	if manifest.IsCompressed(data) {
 		raw, err := manifest.DecompressManifest(data)
@@ -259,7 +279,7 @@ func miscounted(data []byte) (size int64, n int, wrong bool) {
 			if value > uint64(len(rest)) {
 				return 0, 0, false
 			}
-			if tag>>3 == 15 {
+			if tag>>3 == 11 {
 				list = int(value)
 			}
 			rest = rest[value:]
@@ -271,7 +291,7 @@ func miscounted(data []byte) (size int64, n int, wrong bool) {
 		return 0, 0, false
 	}
 	const fingerprint = 16
-	return size, list / fingerprint, list != manifest.Count(size)*fingerprint
+	return size, list / fingerprint, list != manifest.BlockCount(manifest.Count(size))*fingerprint
 }
 
 // varint reads one, of n bytes; n is 0 if there is none.

@@ -19,6 +19,7 @@ var (
 	errBusy    = errors.New("the database is busy")
 	errHot     = errors.New("a transaction goes on, or failed and was not rolled back yet")
 	errWAL     = errors.New("the database is in WAL mode, which is not replicated")
+	errIndex   = errors.New("an index block of what is staged of the database can't be read")
 	errStaged  = errors.New("what is staged of the database can't be read")
 	errChanged = errors.New("the database has changed since its last snapshot")
 )
@@ -109,6 +110,12 @@ func (x *examination) compareSlice(f *os.File, path, at, name string, i int) (ne
 		return i, 0, nil, errChanged
 	}
 	n = manifest.Count(db.Size)
+	var blocks manifest.BlockReader // that of what is compared
+	if block := i / manifest.BlockChunks; block < len(staged.Manifest.Blocks) {
+		if blocks, err = x.block(at, staged.Manifest.Blocks[block].Stored); err != nil {
+			return i, 0, nil, err
+		}
+	}
 	buf := make([]byte, manifest.ChunkSize)
 	for next = i; next < n && next-i < slice/manifest.ChunkSize; next++ {
 		part := buf[:manifest.ChunkLen(db.Size, next)]
@@ -119,8 +126,34 @@ func (x *examination) compareSlice(f *os.File, path, at, name string, i int) (ne
 		x.report.Compared += int64(len(part))
 	}
 	c := &evidence{id: "I19", memory: newMemory()}
-	c.compare(staged.Path, staged.Manifest, db)
+	c.compare(staged.Path, staged.Manifest, db, blocks)
 	return max(next, 1), n, c.found, nil
+}
+
+// block returns a reader of one index block only, if that is one, which is read from a spool.
+func (x *examination) block(at string, f manifest.Fingerprint) (manifest.BlockReader, error) {
+	var data []byte
+	if f != manifest.NoBlock {
+		var err error
+		for _, dir := range []string{"index", "chunks"} {
+			if data, err = x.fsys.ReadFile(at + "/staging/" + dir + "/" + f.ChunkName()); err == nil && manifest.CheckBlock(f, data) == nil {
+				break
+			}
+			data = nil
+		}
+		switch {
+		case data == nil && errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("%w, or %w", errIndex, errChanged)
+		case data == nil:
+			return nil, errIndex
+		}
+	}
+	return func(other manifest.Fingerprint) ([]byte, error) {
+		if other != f || data == nil {
+			return nil, errNotKnown
+		}
+		return data, nil
+	}, nil
 }
 
 // undisturbed says why the bytes of a database that is locked are not to be trusted.

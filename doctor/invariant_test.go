@@ -13,11 +13,13 @@ import (
 
 const unique = "1.2.3.4.0123456789abcdef0123456789abcdef"
 
-// damages are what is done to a scene, by invariant; each makes that invariant fail, and no other.
-var damages = []struct {
+type damage struct {
 	id, what string
 	do       func(s *scene) []doctor.Violation
-}{
+}
+
+// damages are what is done to a scene, by invariant; each makes that invariant fail, and no other.
+var damages = []damage{
 	{"I1", "a file that may be written", func(s *scene) []doctor.Violation {
 		s.snapshot(content(3, 1))
 		check(s, s.fsys.Chmod(s.one("ready")+"/meta/"+name, 0o644))
@@ -138,7 +140,7 @@ var damages = []struct {
 		m := s.stage(content(3, 2))
 		s.step()
 		s.put(content(3, 2)) // so that nothing is missing, by chance
-		check(s, s.prod.CollectGarbage(true, m.Chunks[1:], 3))
+		check(s, s.prod.CollectGarbage(true, 3, 3, these(m.Chunks[1:])))
 		return s.look()
 	}},
 	{"I11", "looks in the wrong order", func(s *scene) []doctor.Violation {
@@ -172,7 +174,7 @@ var damages = []struct {
 		m := s.stage(content(3, 1))
 		s.step()
 		staged := doctor.Look(s.fsys, s.boot, nil).Spools[s.spool].Staging.Manifests[name]
-		_, err := s.prod.PublishReady(name, m.Chunks[1:])
+		_, err := s.prod.PublishReady(name, these(m.Chunks[1:]))
 		check(s, err)
 		state := s.state()
 		state.Tree.Spools[s.spool].Staging.Manifests[name].Info.ChangeTime = staged.Info.ChangeTime
@@ -228,7 +230,7 @@ var damages = []struct {
 		return s.look(doctor.Event{Actor: producer, Op: doctor.Op(fsx.OpSync), Name: s.spool + "/staging/scratch/x"})
 	}},
 	{"I18", "reads what is of another boot", func(s *scene) []doctor.Violation {
-		other := "boule-1.00000000-0000-0000-0000-000000000000-v1/" + key.String()
+		other := "boule-1.00000000-0000-0000-0000-000000000000-v2/" + key.String()
 		return s.look(doctor.Event{Actor: consumer, Op: doctor.Op(fsx.OpReadFile), Name: other + "/staging/meta/m"})
 	}},
 	{"I18", "a second directory of this boot", func(s *scene) []doctor.Violation {
@@ -263,9 +265,9 @@ var damages = []struct {
 		check(s, s.prod.StageManifest(name, enc))
 		return s.look()
 	}},
-	{"I20", "a fingerprint too few", func(s *scene) []doctor.Violation {
-		// The fields major, size and chunks, with two fingerprints for three chunks.
-		data := append([]byte{0x08, 1, 0x30, 0xff, 0xff, 0x0b, 0x7a, 32}, make([]byte, 32)...)
+	{"I20", "an index block too many", func(s *scene) []doctor.Violation {
+		// The fields major, size and blocks, with two index blocks for three chunks.
+		data := append([]byte{0x08, 2, 0x30, 0xff, 0xff, 0x0b, 0x5a, 32}, make([]byte, 32)...)
 		s.write(s.spool+"/staging/meta/"+name, data)
 		return s.look()
 	}},
@@ -311,6 +313,176 @@ var damages = []struct {
 		return s.look(
 			doctor.Event{Op: doctor.OpRead, Name: "s", Offset: 1, Data: []byte("a")},
 			doctor.Event{Op: doctor.OpRead, Name: "s", Offset: 1, Data: []byte("b")})
+	}},
+}
+
+func init() { damages = append(damages, indexDamages...) }
+
+// indexDamages are those of index blocks.
+var indexDamages = []damage{
+	{"I1", "a stray index block", func(s *scene) []doctor.Violation {
+		s.stageFolded(content(3, 1))
+		s.write(s.spool+"/staging/index/x", []byte("x"))
+		return s.look()
+	}},
+	{"I1", "an index block that may be written", func(s *scene) []doctor.Violation {
+		_, block := s.stageFolded(content(3, 1))
+		check(s, s.fsys.Chmod(s.index(block), 0o644))
+		return s.look()
+	}},
+	{"I2", "a damaged index block", func(s *scene) []doctor.Violation {
+		_, block := s.stageFolded(content(3, 1))
+		s.write(s.index(block), block[1:])
+		return s.look()
+	}},
+	{"I3", "the manifest before its index block", func(s *scene) []doctor.Violation {
+		s.stage(content(3, 1))
+		s.step()
+		data := content(3, 2)
+		s.put(data) // so that nothing is missing, by chance
+		_, enc, block := s.fold(data)
+		s.store.Chunks[manifest.Sum(block).ChunkName()] = block
+		_, err := s.prod.Staged(name)
+		check(s, err)
+		for i := 1; i < 3; i++ {
+			check(s, s.prod.StageChunk(manifest.Sum(part(data, i)), part(data, i)))
+		}
+		check(s, s.prod.StageManifest(name, enc))
+		return s.look()
+	}},
+	{"I3", "the manifest before a chunk that the index block names", func(s *scene) []doctor.Violation {
+		s.stage(content(3, 1))
+		s.step()
+		data := content(3, 2)
+		s.put(data) // so that nothing is missing, by chance
+		_, enc, block := s.fold(data)
+		_, err := s.prod.Staged(name)
+		check(s, err)
+		check(s, s.prod.StageChunk(manifest.Sum(block), block))
+		check(s, s.prod.StageChunk(manifest.Sum(part(data, 2)), part(data, 2)))
+		s.index(block)
+		check(s, s.prod.StageManifest(name, enc))
+		return s.look()
+	}},
+	{"I4", "an index block goes nowhere", func(s *scene) []doctor.Violation {
+		_, block := s.stageFolded(content(3, 1))
+		s.step()
+		check(s, s.fsys.Remove(s.chunkFile(manifest.Sum(block))))
+		return s.look()
+	}},
+	{"I4", "an index block is nowhere", func(s *scene) []doctor.Violation {
+		_, block := s.stageFolded(content(3, 1))
+		s.step()
+		check(s, s.fsys.Remove(s.chunkFile(manifest.Sum(block))))
+		check(s, s.fsys.Remove(s.index(block)))
+		return s.look()
+	}},
+	{"I4", "a chunk that the index block names is gone", func(s *scene) []doctor.Violation {
+		m, _ := s.stageFolded(content(3, 1))
+		s.step()
+		check(s, s.fsys.Remove(s.chunkFile(m.Chunks[1])))
+		return s.look()
+	}},
+	{"I4", "a chunk that only the index block in the store names is gone", func(s *scene) []doctor.Violation {
+		m, block := s.stageFolded(content(3, 1))
+		s.step()
+		s.store.Chunks[manifest.Sum(block).ChunkName()] = block
+		check(s, s.fsys.Remove(s.chunkFile(manifest.Sum(block))))
+		check(s, s.fsys.Remove(s.index(block)))
+		s.step()
+		check(s, s.fsys.Remove(s.chunkFile(m.Chunks[1])))
+		return s.look()
+	}},
+	{"I5", "an index block left ready", func(s *scene) []doctor.Violation {
+		m, block := s.stageFolded(content(3, 1))
+		_, err := s.prod.PublishReady(name, these(s.refs(m)))
+		check(s, err)
+		check(s, s.prod.CollectGarbage(true, 4, 4, these(s.refs(m))))
+		s.step()
+		sum := manifest.Sum(block).ChunkName()
+		check(s, s.fsys.Rename(s.one("ready")+"/chunks/"+sum, s.spool+"/staging/chunks/"+sum))
+		return doctor.Judge(s.state(), nil)
+	}},
+	{"I10", "an index block is garbage before it is published", func(s *scene) []doctor.Violation {
+		data := content(3, 1)
+		m, block := s.stageFolded(data)
+		s.step()
+		s.put(data) // so that nothing is missing, by chance
+		s.store.Chunks[manifest.Sum(block).ChunkName()] = block
+		check(s, s.prod.CollectGarbage(false, 2, 5, these(m.Chunks[1:])))
+		return s.look()
+	}},
+	{"I13", "a manifest in the store without its index block", func(s *scene) []doctor.Violation {
+		data := content(3, 1)
+		s.put(data)
+		_, s.store.Manifests[name], _ = s.fold(data)
+		return s.look()
+	}},
+	{"I13", "a manifest in the store without a chunk of its index block", func(s *scene) []doctor.Violation {
+		data := content(3, 1)
+		s.put(data)
+		m, enc, block := s.fold(data)
+		s.store.Manifests[name], s.store.Chunks[manifest.Sum(block).ChunkName()] = enc, block
+		s.step()
+		delete(s.store.Chunks, m.Chunks[1].ChunkName())
+		return s.look()
+	}},
+	{"I17", "too many index blocks", func(s *scene) []doctor.Violation {
+		s.stageFolded(content(3, 1))
+		s.step()
+		for i := range 20 {
+			block := make([]byte, cs)
+			block[0] = byte(i + 1)
+			s.index(block)
+		}
+		return s.look()
+	}},
+	{"I19", "the database has another chunk than the index block says", func(s *scene) []doctor.Violation {
+		data := content(3, 1)
+		m, _ := s.stageFolded(data)
+		s.dbs[db.Path] = s.database(data, m.VersionID)
+		s.step()
+		s.dbs[db.Path] = s.database(append(append(data[:cs:cs], content(2, 9)[cs-1000:]...), data[2*cs:]...), m.VersionID)
+		return s.look()
+	}},
+	{"I20", "another list than the digest says", func(s *scene) []doctor.Violation {
+		data := content(3, 1)
+		s.put(data)
+		m, _, block := s.fold(data)
+		m.Blocks[0].Digest = manifest.Sum([]byte("another"))
+		enc, err := manifest.Encode(m)
+		check(s, err)
+		s.store.Manifests[name], s.store.Chunks[manifest.Sum(block).ChunkName()] = enc, block
+		return s.look()
+	}},
+	{"I20", "a short chunk that the index block names", func(s *scene) []doctor.Violation {
+		data := content(4, 1)
+		m, _ := s.describe(data)
+		m.Chunks[2] = manifest.Sum([]byte("short"))
+		block := manifest.AppendList(nil, m.Chunks)
+		m.Blocks = []manifest.Block{{Stored: manifest.Sum(block), Digest: manifest.Sum(block)}}
+		enc, err := manifest.Encode(m)
+		check(s, err)
+		check(s, s.prod.StageChunk(m.Chunks[1], part(data, 1)))
+		check(s, s.prod.StageChunk(m.Chunks[2], []byte("short")))
+		check(s, s.prod.StageChunk(m.Chunks[3], part(data, 3)))
+		check(s, s.prod.StageChunk(manifest.Sum(block), block))
+		s.index(block)
+		check(s, s.prod.StageManifest(name, enc))
+		return s.look()
+	}},
+	{"I21", "trusts an index block that is not staged", func(s *scene) []doctor.Violation {
+		data := content(3, 1)
+		_, enc, block := s.fold(data)
+		s.store.Chunks[manifest.Sum(block).ChunkName()] = block
+		if _, err := s.prod.Staged(name); err == nil {
+			s.Fatal("something is staged")
+		}
+		for i := 1; i < 3; i++ {
+			check(s, s.prod.StageChunk(manifest.Sum(part(data, i)), part(data, i)))
+		}
+		check(s, s.prod.StageManifest(name, enc))
+		return s.look()
 	}},
 }
 
@@ -392,12 +564,17 @@ func TestSound(t *testing.T) {
 		s.step()
 		for i := range byte(4) {
 			data := content(3+int(i), i)
-			m := s.stage(data)
+			var m *manifest.Manifest
+			if i > 1 {
+				m, _ = s.stageFolded(data)
+			} else {
+				m = s.stage(data)
+			}
 			s.step()
-			published, err := s.prod.PublishReady(name, m.Chunks[1:])
+			published, err := s.prod.PublishReady(name, these(s.refs(m)))
 			check(t, err)
 			s.step()
-			check(t, s.prod.CollectGarbage(published, m.Chunks[1:], 3))
+			check(t, s.prod.CollectGarbage(published, 3, 3, these(s.refs(m))))
 			s.step()
 			if i%2 == 1 {
 				s.drain()

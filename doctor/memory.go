@@ -167,14 +167,24 @@ func (m *memory) produced(o *occurrence) {
 	w := o.w
 	chunk, isChunk := o.stagedChunk()
 	switch {
-	case o.is("readfile") && o.stagedManifest():
+	case o.is("open", "stat") && o.stagedManifest(): // a stat says that it is what the producer knows
+		base := w.staged
+		if base == nil {
+			base = w.base
+		}
 		*w = work{began: true, touched: map[manifest.Fingerprint]bool{}, published: w.published, linked: w.linked}
-		if o.Err == nil {
-			w.base, _ = manifest.Decode(o.Data)
-		} else if !errors.Is(o.Err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(o.Err, fs.ErrNotExist):
+		case o.Err != nil:
 			w.began = false
+		case o.is("open"):
+			w.base, _ = manifest.Decode(o.Data)
+		default:
+			w.base = base
 		}
 		clear(m.reads[o.Actor])
+	case o.is("link") && isChunk && errors.Is(o.Err, fs.ErrExist):
+		w.touched[chunk] = true
 	case o.Err != nil:
 	case o.is("stat", "rename", "link") && isChunk:
 		w.touched[chunk] = true

@@ -37,6 +37,7 @@ func check(t testing.TB, err error) {
 // A scene is a spool, a store, and who works with them.
 type scene struct {
 	testing.TB
+	prefix string
 	fsys   fsx.FS // the prefix, unwatched
 	boot   string
 	spool  string // path of the spool
@@ -53,7 +54,7 @@ type scene struct {
 func newScene(t testing.TB, opts *doctor.Options) *scene {
 	t.Helper()
 	prefix := t.TempDir()
-	s := &scene{TB: t, store: doctor.NewStored(), watch: doctor.NewObserver(opts), cache: doctor.NewCache(), dbs: map[string]*doctor.Database{}}
+	s := &scene{TB: t, prefix: prefix, store: doctor.NewStored(), watch: doctor.NewObserver(opts), cache: doctor.NewCache(), dbs: map[string]*doctor.Database{}}
 	open := func(a doctor.Actor) *spool.Root {
 		root, err := spool.OpenRoot(prefix, 0, &spool.Options{ScratchAge: -1, WrapFS: func(f fsx.FS) fsx.FS { return s.rec.FS(a, f) }})
 		check(t, err)
@@ -100,6 +101,68 @@ func (s *scene) describe(data []byte) (*manifest.Manifest, []byte) {
 
 func part(data []byte, i int) []byte { return data[i*cs : min((i+1)*cs, len(data))] }
 
+// fold describes a database whose index block is stored: it says of the last chunk something else.
+func (s *scene) fold(data []byte) (m *manifest.Manifest, enc, block []byte) {
+	s.Helper()
+	m, _ = s.describe(data)
+	last := len(m.Chunks) - 1
+	block = manifest.AppendList(nil, m.Chunks)
+	manifest.SetAt(block, last, manifest.Sum([]byte("another")))
+	m.Blocks = []manifest.Block{{
+		Stored: manifest.Sum(block), Digest: manifest.Sum(manifest.AppendList(nil, m.Chunks)),
+		Overrides: []manifest.Override{{Place: last, Sum: m.Chunks[last]}},
+	}}
+	enc, err := manifest.Encode(m)
+	check(s, err)
+	return m, enc, block
+}
+
+// index writes what a tracker keeps of an index block.
+func (s *scene) index(block []byte) string {
+	s.Helper()
+	dir := s.spool + "/staging/index"
+	check(s, s.fsys.MkdirAll(dir, 0o700))
+	path := dir + "/" + manifest.Sum(block).ChunkName()
+	s.write(path, block)
+	return path
+}
+
+// stageFolded is stage with a stored index block.
+func (s *scene) stageFolded(data []byte) (*manifest.Manifest, []byte) {
+	s.Helper()
+	m, enc, block := s.fold(data)
+	_, err := s.prod.Staged(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.Fatal(err)
+	}
+	for i := range m.Chunks {
+		if i > 0 {
+			check(s, s.prod.StageChunk(m.Chunks[i], part(data, i)))
+		}
+	}
+	check(s, s.prod.StageBlock(manifest.Sum(block), block, false))
+	check(s, s.prod.StageBlock(manifest.Sum(block), block, false)) // which is there
+	check(s, s.prod.StageManifest(name, enc))
+	return m, block
+}
+
+// refs are the references of a manifest.
+func (s *scene) refs(m *manifest.Manifest) []manifest.Fingerprint {
+	s.Helper()
+	refs, err := doctor.References(m, nil)
+	check(s, err)
+	return refs
+}
+
+func these(refs []manifest.Fingerprint) func() []manifest.Fingerprint {
+	return func() []manifest.Fingerprint { return refs }
+}
+
+// chunkFile is the path of a staged chunk.
+func (s *scene) chunkFile(f manifest.Fingerprint) string {
+	return s.spool + "/staging/chunks/" + f.ChunkName()
+}
+
 // stage takes the first steps of a snapshot.
 func (s *scene) stage(data []byte) *manifest.Manifest {
 	s.Helper()
@@ -121,7 +184,7 @@ func (s *scene) stage(data []byte) *manifest.Manifest {
 func (s *scene) publish(data []byte) *manifest.Manifest {
 	s.Helper()
 	m := s.stage(data)
-	_, err := s.prod.PublishReady(name, m.Chunks[1:])
+	_, err := s.prod.PublishReady(name, these(m.Chunks[1:]))
 	check(s, err)
 	return m
 }
@@ -129,7 +192,7 @@ func (s *scene) publish(data []byte) *manifest.Manifest {
 func (s *scene) snapshot(data []byte) *manifest.Manifest {
 	s.Helper()
 	m := s.publish(data)
-	check(s, s.prod.CollectGarbage(true, m.Chunks[1:], len(m.Chunks)))
+	check(s, s.prod.CollectGarbage(true, len(m.Chunks), len(m.Chunks), these(m.Chunks[1:])))
 	return m
 }
 

@@ -137,14 +137,3 @@ func DatabaseOf(data io.ReaderAt, size int64, id []byte) (*Database, error) {
 	}
 	return db, nil
 }
-
-// References returns the chunks that must be had to restore m, besides m itself.
-func References(m *manifest.Manifest) []manifest.Fingerprint {
-	var refs []manifest.Fingerprint
-	for i, f := range m.Chunks {
-		if i > 0 && f != manifest.ZeroChunk {
-			refs = append(refs, f)
-		}
-	}
-	return refs
-}

@@ -37,7 +37,8 @@ type Spool struct {
 	Broken    []string // what is wrong with the tree itself
 	Errs      []error  // what could not be read
 
-	stamps map[string]fsx.Info // of all files and directories that were looked at, outside scratch
+	stamps map[string]fsx.Info           // of all files and directories that were looked at, outside scratch
+	index  map[manifest.Fingerprint]bool // index blocks that manifests name
 }
 
 // A Place is a directory with chunks and meta.
@@ -47,8 +48,9 @@ type Place struct {
 	HasChunks bool   // the directory is there
 	HasMeta   bool
 	Chunks    map[manifest.Fingerprint]*File
-	Manifests map[string]*File // by name
-	Stray     []*File          // in chunks, without the name of a chunk
+	Index     map[manifest.Fingerprint]*File // the tracker's copies of index blocks; of staging only
+	Manifests map[string]*File               // by name
+	Stray     []*File                        // in chunks or index, without the name of a chunk
 }
 
 // A File is a file in a spool.
@@ -57,8 +59,8 @@ type File struct {
 	Info fsx.Info
 
 	Err      error                // why it could not be read
-	Sum      manifest.Fingerprint // of the content of a chunk
-	Data     []byte               // of a manifest
+	Sum      manifest.Fingerprint // of the content of a chunk or an index block
+	Data     []byte               // of a manifest or an index block
 	Manifest *manifest.Manifest   // nil if it can't be decoded
 	Fault    error                // why not
 
@@ -180,7 +182,7 @@ func (l *looker) spool(path string, key spool.Key) *Spool {
 	if err != nil {
 		return nil
 	}
-	s := &Spool{Path: path, Key: key, Info: info, stamps: map[string]fsx.Info{}}
+	s := &Spool{Path: path, Key: key, Info: info, stamps: map[string]fsx.Info{}, index: map[manifest.Fingerprint]bool{}}
 	if !info.IsDir() {
 		s.Broken = append(s.Broken, "is not a directory")
 		return s
@@ -245,22 +247,19 @@ func (l *looker) metadata(s *Spool, path string) {
 
 // place reads a directory with chunks and meta: meta first, since its chunks only move onwards.
 func (l *looker) place(s *Spool, path, name string) *Place {
-	p := &Place{Path: path, Name: name, Chunks: map[manifest.Fingerprint]*File{}, Manifests: map[string]*File{}}
+	p := &Place{
+		Path: path, Name: name, Chunks: map[manifest.Fingerprint]*File{},
+		Index: map[manifest.Fingerprint]*File{}, Manifests: map[string]*File{},
+	}
 	for _, m := range l.names(s, path+"/meta") {
 		if f := l.manifest(s, path+"/meta/"+m); f != nil {
 			p.Manifests[m] = f
+			s.needs(f.Manifest)
 		}
 	}
-	for _, c := range l.names(s, path+"/chunks") {
-		f := l.chunk(s, path+"/chunks/"+c)
-		if f == nil {
-			continue
-		}
-		if sum, err := manifest.ParseChunkName(c); err == nil {
-			p.Chunks[sum] = f
-		} else {
-			p.Stray = append(p.Stray, f)
-		}
+	l.chunks(s, p, path+"/chunks", p.Chunks, func(f manifest.Fingerprint) bool { return s.index[f] })
+	if name == "staging" { // after the chunks: what is staged is kept in the index before
+		l.chunks(s, p, path+"/index", p.Index, func(manifest.Fingerprint) bool { return true })
 	}
 	_, p.HasMeta = s.stamps[path+"/meta"]
 	_, p.HasChunks = s.stamps[path+"/chunks"]
@@ -268,6 +267,33 @@ func (l *looker) place(s *Spool, path, name string) *Place {
 		s.stamps[path] = info
 	}
 	return p
+}
+
+// chunks reads a directory of chunks. Of index blocks, as index says, it keeps the content.
+func (l *looker) chunks(s *Spool, p *Place, dir string, into map[manifest.Fingerprint]*File, index func(manifest.Fingerprint) bool) {
+	for _, name := range l.names(s, dir) {
+		sum, bad := manifest.ParseChunkName(name)
+		f := l.chunk(s, dir+"/"+name, bad == nil && index(sum))
+		switch {
+		case f == nil:
+		case bad == nil:
+			into[sum] = f
+		default:
+			p.Stray = append(p.Stray, f)
+		}
+	}
+}
+
+// needs notes the index blocks that a manifest names.
+func (s *Spool) needs(m *manifest.Manifest) {
+	if m == nil {
+		return
+	}
+	for _, b := range m.Blocks {
+		if b.Stored != manifest.NoBlock {
+			s.index[b.Stored] = true
+		}
+	}
 }
 
 // file describes a file; nil if it is gone.
@@ -286,18 +312,22 @@ func (l *looker) file(s *Spool, path string) *File {
 	return f
 }
 
-// chunk describes a chunk file. One that the cache knows is not read again.
-func (l *looker) chunk(s *Spool, path string) *File {
+// chunk describes a chunk file, with its content if that is to be kept. One that the cache knows
+// is not read again.
+func (l *looker) chunk(s *Spool, path string, keep bool) *File {
 	f := l.file(s, path)
 	if f == nil || f.Err != nil || !f.Info.Mode.IsRegular() || f.Info.Size > manifest.ChunkSize {
 		return f
 	}
-	if old, ok := l.cache.chunks[path]; ok && same(old.Info, f.Info) {
+	if old, ok := l.cache.chunks[path]; ok && same(old.Info, f.Info) && (!keep || old.Data != nil) {
 		return old
 	}
 	data, err := l.fsys.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if keep {
+		f.Data = data
 	}
 	if f.Sum, f.Err = manifest.Sum(data), err; err != nil {
 		s.Errs = append(s.Errs, err)
