@@ -93,11 +93,11 @@ func (d *desk) snapshot(data []byte) error {
 	if err := d.prod.StageManifest(name, d.enc); err != nil {
 		return err
 	}
-	published, err := d.prod.PublishReady(name, d.refs())
+	published, err := d.prod.PublishReady(name, d.refs)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.prod.CollectGarbage(published, d.refs(), len(d.m.Chunks)), d.prod.CleanScratch(), d.prod.Finish())
+	return errors.Join(d.prod.CollectGarbage(published, len(d.m.Chunks), len(d.m.Chunks), d.refs), d.prod.CleanScratch(), d.prod.Finish())
 }
 
 // two makes two snapshots: one is ready, and the other staged.
@@ -224,24 +224,35 @@ var spoolOps = []struct {
 		d.begin(content(4, 3))
 		check(d, d.stageChunks())
 		check(d, d.prod.StageManifest(name, d.enc))
-	}, func(d *desk) error { return second(d.prod.PublishReady(name, d.refs())) }},
-	{"Producer.PublishReady, occupied", (*desk).two, func(d *desk) error { return second(d.prod.PublishReady(name, d.refs())) }},
+	}, func(d *desk) error { return second(d.prod.PublishReady(name, d.refs)) }},
+	{"Producer.PublishReady, occupied", (*desk).two, func(d *desk) error { return second(d.prod.PublishReady(name, d.refs)) }},
 	{"Producer.CollectGarbage, published", func(d *desk) {
 		d.open()
 		d.begin(content(4, 3))
 		check(d, d.stageChunks())
 		check(d, d.prod.StageManifest(name, d.enc))
-		check(d, second(d.prod.PublishReady(name, d.refs())))
-	}, func(d *desk) error { return d.prod.CollectGarbage(true, d.refs(), 4) }},
+		check(d, second(d.prod.PublishReady(name, d.refs)))
+	}, func(d *desk) error { return d.prod.CollectGarbage(true, 4, 4, d.refs) }},
 	{"Producer.CollectGarbage, not published", func(d *desk) {
 		d.two()
 		d.begin(content(4, 3))
 		check(d, d.stageChunks())
 		check(d, d.prod.StageManifest(name, d.enc))
-	}, func(d *desk) error { return d.prod.CollectGarbage(false, d.refs(), 99) }},
+	}, func(d *desk) error { return d.prod.CollectGarbage(false, 4, 99, d.refs) }},
+	{"Producer.StageBlock", (*desk).two, func(d *desk) error {
+		return d.prod.StageBlock(manifest.Sum(indexBlock), indexBlock, false)
+	}},
+	{"Producer.ReadBlock", func(d *desk) {
+		d.two()
+		check(d, d.prod.StageBlock(manifest.Sum(indexBlock), indexBlock, true))
+	}, func(d *desk) error { return second(d.prod.ReadBlock(manifest.Sum(indexBlock))) }},
+	{"Producer.CollectIndex", func(d *desk) {
+		d.two()
+		check(d, d.prod.StageBlock(manifest.Sum(indexBlock), indexBlock, true))
+	}, func(d *desk) error { return d.prod.CollectIndex(func(manifest.Fingerprint) bool { return false }) }},
 	{"Producer.CleanScratch", func(d *desk) {
 		d.two()
-		scratch := "spool/boule-" + d.boot.String() + "-v1/" + key.String() + "/staging/scratch/"
+		scratch := "spool/boule-" + d.boot.String() + "-v2/" + key.String() + "/staging/scratch/"
 		check(d, d.mem.MkdirAll(scratch+"dir/u/meta", 0o700))
 		check(d, fsx.Publish(d.mem, scratch+"x", scratch+"file", []byte("x"), 0o444, true))
 	}, func(d *desk) error { return d.prod.CleanScratch() }},
@@ -256,6 +267,11 @@ var spoolOps = []struct {
 	{"Consumer.Quiescent", (*desk).drained, func(d *desk) error { return second(d.cons.Quiescent()) }},
 	{"Consumer.StagedChunks", (*desk).drained, func(d *desk) error { return second(d.cons.StagedChunks()) }},
 	{"Consumer.ReadStagedChunk", (*desk).drained, func(d *desk) error { return second(d.cons.ReadStagedChunk(d.chunk)) }},
+	{"Consumer.ReadIndexBlock", func(d *desk) {
+		d.drained()
+		check(d, d.mem.MkdirAll(d.index(), 0o700))
+		check(d, fsx.Publish(d.mem, d.index()+"/x", d.index()+"/"+manifest.Sum(indexBlock).ChunkName(), indexBlock, 0o444, true))
+	}, func(d *desk) error { return second(d.cons.ReadIndexBlock(manifest.Sum(indexBlock))) }},
 	{"Consumer.RemoveStagedChunk", (*desk).drained, func(d *desk) error { return d.cons.RemoveStagedChunk(d.chunk) }},
 	{"Consumer.StagedManifests", (*desk).drained, func(d *desk) error {
 		all, err := d.cons.StagedManifests()
@@ -291,6 +307,14 @@ var spoolOps = []struct {
 	{"Batch.Finish", func(d *desk) { d.take(); d.putAll(); check(d, d.batch.RemoveManifest(name)) }, func(d *desk) error {
 		return d.batch.Finish()
 	}},
+}
+
+// indexBlock is a list of two fingerprints.
+var indexBlock = manifest.AppendList(nil, []manifest.Fingerprint{{Lo: 1}, {Lo: 2}})
+
+// index is where trackers keep index blocks.
+func (d *desk) index() string {
+	return "spool/boule-" + d.boot.String() + "-v2/" + key.String() + "/staging/index"
 }
 
 func TestSpool(t *testing.T) {

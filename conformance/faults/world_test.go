@@ -123,7 +123,7 @@ func (m *machine) state() *doctor.State {
 	}
 	check(m, err)
 	defer base.Close()
-	return &doctor.State{Tree: doctor.Look(base, "boule-"+m.boot.String()+"-v1", m.cache), Stores: stores}
+	return &doctor.State{Tree: doctor.Look(base, "boule-"+m.boot.String()+"-v2", m.cache), Stores: stores}
 }
 
 // judge fails the test if an invariant does not hold.

@@ -21,7 +21,8 @@ type bucket struct {
 	w         *world
 	id        string
 	chunks    map[manifest.Fingerprint]bool
-	objects   map[string]int // to their sizes
+	objects   map[string]int    // to their sizes
+	bodies    map[string][]byte // of chunks
 	manifests map[string]*manifest.Manifest
 	raced     bool // a manifest was put without the lock, or late: sequences may go back
 	late      bool // a manifest was put by nobody who still knows of it
@@ -29,7 +30,7 @@ type bucket struct {
 
 func newBucket(w *world, id string) *bucket {
 	return &bucket{
-		w: w, id: id, chunks: map[manifest.Fingerprint]bool{}, objects: map[string]int{},
+		w: w, id: id, chunks: map[manifest.Fingerprint]bool{}, objects: map[string]int{}, bodies: map[string][]byte{},
 		manifests: map[string]*manifest.Manifest{},
 	}
 }
@@ -57,6 +58,7 @@ func (r *request) carryOut(late bool) {
 			b.w.bad("I2", "put of chunk %s: %v", r.key, err)
 		}
 		b.chunks[sum] = true
+		b.bodies[r.key] = r.body
 	}
 	b.objects[r.key] = len(r.body)
 }
@@ -68,9 +70,20 @@ func (b *bucket) putManifest(name string, r *request, late bool) {
 		b.w.bad("I1", "put of manifest: %v", err)
 		return
 	}
-	for i, sum := range m.Chunks {
+	for i := range m.Blocks {
+		if f := m.Blocks[i].Stored; f != manifest.NoBlock && !b.chunks[f] {
+			b.w.bad("I13", "manifest %d was put, and its index block %d is not in the store", m.Sequence, i)
+		}
+	}
+	list, err := m.List(func(f manifest.Fingerprint) ([]byte, error) {
+		return manifest.DecompressChunk(b.bodies["c/"+f.ChunkName()], f)
+	})
+	if err != nil {
+		b.w.bad("I13", "manifest %d was put, and its chunks can't be told: %v", m.Sequence, err)
+	}
+	for i, sum := range list {
 		if i > 0 && sum != manifest.ZeroChunk && !b.chunks[sum] {
-			b.w.bad("I13", "manifest %d was put, and its chunk %d of %d is not in the store", m.Sequence, i, len(m.Chunks))
+			b.w.bad("I13", "manifest %d was put, and its chunk %d of %d is not in the store", m.Sequence, i, len(list))
 		}
 	}
 	if !b.w.db.existed(m) {
@@ -148,8 +161,15 @@ func (c client) Head(ctx context.Context, key string) (store.Info, error) {
 var errNotHere = errors.New("model: copiers do not do that")
 
 // Get implements store.Store.
-func (c client) Get(context.Context, string, *store.GetOptions) (*store.Object, error) {
-	return &store.Object{Body: io.NopCloser(bytes.NewReader(nil))}, errNotHere
+func (c client) Get(ctx context.Context, key string, _ *store.GetOptions) (*store.Object, error) {
+	if err := c.stop(ctx, "get "+key, head, nil); err != nil {
+		return nil, fmt.Errorf("get %s: %w", key, err)
+	}
+	body, ok := c.bodies[key]
+	if !ok {
+		return nil, fmt.Errorf("get %s: %w", key, store.ErrNotExist)
+	}
+	return &store.Object{Info: store.Info{Key: key, Size: int64(len(body))}, Body: io.NopCloser(bytes.NewReader(body))}, nil
 }
 
 // List implements store.Store.

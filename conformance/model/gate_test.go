@@ -251,7 +251,7 @@ func short(s string) string {
 	})
 }
 
-var longNames = regexp.MustCompile(`[0-9a-f]{16}%2F[0-9a-f]{16}|[^./ ]*boule%3A[^/. ]*%2Fdb|#[^/ ]*#db/[0-9]+.[0-9]+[.]|boule-[0-9.a-f-]+-v1/` +
+var longNames = regexp.MustCompile(`[0-9a-f]{16}%2F[0-9a-f]{16}|[^./ ]*boule%3A[^/. ]*%2Fdb|#[^/ ]*#db/[0-9]+.[0-9]+[.]|boule-[0-9.a-f-]+-v2/` +
 	`|[0-9]+[.][0-9]+[.][0-9a-f]{32}[.]tmp|[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+[.][0-9a-f]{32}`)
 
 // A view is the disk as a process sees it. Its clock may be as coarse as real ones are, on which

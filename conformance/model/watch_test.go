@@ -80,7 +80,7 @@ func alters(s *stop) bool {
 	return s.class != head
 }
 
-func (w *world) bootDir() string { return "boule-" + w.bootID().String() + "-v1" }
+func (w *world) bootDir() string { return "boule-" + w.bootID().String() + "-v2" }
 
 func (w *world) key(target string) spool.Key {
 	return spool.KeyOf(spool.DB{Path: w.path, Dev: w.db.dev, Ino: w.db.ino}, target)

@@ -22,6 +22,9 @@ func (r *Remote) Restore(data []byte, dirs ...string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
+	if err := m.Expand(func(f manifest.Fingerprint) ([]byte, error) { return r.chunk(f, dirs) }); err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
 	db := append([]byte(nil), m.First...)
 	for i, f := range m.Chunks {
 		if i == 0 {
@@ -38,6 +41,9 @@ func (r *Remote) Restore(data []byte, dirs ...string) ([]byte, error) {
 	}
 	return db, nil
 }
+
+// block reads an index block, which is stored like a chunk.
+func (r *Remote) block(f manifest.Fingerprint) ([]byte, error) { return r.chunk(f, nil) }
 
 func (r *Remote) chunk(f manifest.Fingerprint, dirs []string) ([]byte, error) {
 	if f == manifest.ZeroChunk {
@@ -68,7 +74,7 @@ func (r *Remote) RestoreStaged(boot string, key spool.Key, name string) ([]byte,
 	if err != nil {
 		return nil, fmt.Errorf("restore staged: %w", err)
 	}
-	dirs := []string{filepath.Join(dir, "staging", "chunks")}
+	dirs := []string{filepath.Join(dir, "staging", "chunks"), filepath.Join(dir, "staging", "index")}
 	for _, sub := range []string{"ready", "consuming"} {
 		found, _ := filepath.Glob(filepath.Join(dir, sub, "*", "chunks"))
 		dirs = append(dirs, found...)

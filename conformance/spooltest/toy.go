@@ -219,9 +219,13 @@ func (t *Toy) putManifest(name string, data []byte) error {
 		t.bad("I1", name, "%v", err)
 		return nil
 	}
-	for i, f := range doctor.References(m) {
+	refs, err := doctor.References(m, t.remote.block)
+	if err != nil {
+		t.bad("I13", name, "uploaded without index: %v", err)
+	}
+	for i, f := range refs {
 		if t.remote.Chunks[f.ChunkName()] == nil {
-			t.bad("I13", name, "uploaded without chunk %d, %v", i+1, f)
+			t.bad("I13", name, "uploaded without chunk %d of %d, %v", i+1, len(refs), f)
 		}
 	}
 	if old, err := manifest.Decode(t.remote.Manifests[name]); err == nil && old.Sequence > m.Sequence {

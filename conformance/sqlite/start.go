@@ -157,6 +157,9 @@ func (r *replicating) staged(key spool.Key) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.Expand(func(f manifest.Fingerprint) ([]byte, error) { return r.chunk(dir, f) }); err != nil {
+		return nil, err
+	}
 	db := append(make([]byte, 0, m.Size), m.First...)
 	for i, f := range m.Chunks {
 		switch {
@@ -177,13 +180,13 @@ func (r *replicating) staged(key spool.Key) ([]byte, error) {
 	return db, nil
 }
 
-// chunk finds a chunk where the spool's protocol says that it is: it moves from staging, or
+// chunk finds a chunk, or an index block, where the spool's protocol says that it is: it moves from staging, or
 // ready, by way of consuming to the store.
 func (r *replicating) chunk(dir string, f manifest.Fingerprint) ([]byte, error) {
 	name := f.ChunkName()
 	var err error
 	for range searches {
-		places := []string{filepath.Join(dir, "staging", "chunks", name)}
+		places := []string{filepath.Join(dir, "staging", "index", name), filepath.Join(dir, "staging", "chunks", name)}
 		for _, sub := range []string{"ready", "consuming"} {
 			found, _ := filepath.Glob(filepath.Join(escape(dir), sub, "*", "chunks"))
 			for _, chunks := range found {

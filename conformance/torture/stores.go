@@ -69,14 +69,30 @@ func (h *history) fault(what string) {
 	h.faults[what]++
 }
 
-// absentChunk names a chunk that the manifest in body needs and that is not there.
-func absentChunk(body []byte, there func(name string) bool) (string, error) {
+// absentChunk names a chunk, or an index block, that the manifest in body needs and that is not
+// there. What get returns is as it is stored.
+func absentChunk(body []byte, there func(name string) bool, get func(name string) ([]byte, error)) (string, error) {
 	m, _, err := replica.Parse(body)
 	if err != nil {
 		return "", err
 	}
-	for i, f := range m.Chunks {
-		if i > 0 && f != manifest.ZeroChunk && f != m.Chunks[0] && !there(f.ChunkName()) {
+	for _, b := range m.Blocks {
+		if b.Stored != manifest.NoBlock && !there(b.Stored.ChunkName()) {
+			return b.Stored.ChunkName(), nil
+		}
+	}
+	list, err := m.List(func(f manifest.Fingerprint) ([]byte, error) {
+		data, err := get(f.ChunkName())
+		if err != nil {
+			return nil, err
+		}
+		return manifest.DecompressChunk(data, f)
+	})
+	if err != nil {
+		return "", err
+	}
+	for i, f := range list {
+		if i > 0 && f != manifest.ZeroChunk && f != list[0] && !there(f.ChunkName()) {
 			return f.ChunkName(), nil
 		}
 	}
@@ -210,7 +226,7 @@ func (s *fakeS3) put(w http.ResponseWriter, r *http.Request, next http.Handler, 
 	kind, name := filepath.Base(filepath.Dir(key)), filepath.Base(key)
 	absent := ""
 	if kind == "manifests" {
-		absent, err = absentChunk(body, s.has)
+		absent, err = absentChunk(body, s.has, s.chunk)
 		if err != nil {
 			s.h.fail(fmt.Errorf("what is uploaded to %s is no manifest: %w", key, err))
 		}
@@ -238,6 +254,11 @@ func (s *fakeS3) has(chunk string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.chunks[chunk]
+}
+
+// chunk returns a chunk as it was put.
+func (s *fakeS3) chunk(name string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(s.copies, "chunks", name))
 }
 
 func (s *fakeS3) keepChunk(name string, body []byte) {

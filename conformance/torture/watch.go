@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -75,6 +76,17 @@ func (w *watcher) run() {
 	}
 }
 
+// chunk reads a chunk as it is stored.
+func (w *watcher) chunk(name string) ([]byte, error) {
+	fd, err := unix.Openat(w.chunks, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
 // appeared keeps the manifest of that name, if this version is not kept yet. If it is, the event
 // was of an earlier one, which was replaced since.
 func (w *watcher) appeared(name string) error {
@@ -97,7 +109,7 @@ func (w *watcher) appeared(name string) error {
 	}
 	u.absent, err = absentChunk(body, func(chunk string) bool {
 		return unix.Fstatat(w.chunks, chunk, &unix.Stat_t{}, 0) == nil
-	})
+	}, w.chunk)
 	w.h.add(u)
 	return err
 }
