@@ -322,7 +322,7 @@ func (p *plan) publish(name string, m *manifest.Manifest) error {
 		return err
 	}
 	gerr := producer.CollectGarbage(published, h.index.chunks, p.copied, h.live)
-	if published {
+	if published && gerr == nil {
 		h.published()
 	}
 	p.housekeeping = errors.Join(err, gerr)

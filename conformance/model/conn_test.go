@@ -62,6 +62,11 @@ func (c *conn) Reserved() (bool, error) {
 	return r != nil && r != c, nil
 }
 
+// Yield lets visits give way now and then, where commits leave anything to them.
+func (c *conn) Yield() bool {
+	return c.w.plan.deferred && !c.w.settling && c.p.yields()%4 == 0
+}
+
 // stop stands before something that the connection does with the database.
 func (c *conn) stop(what string) error { return c.wait(what, nil, nil) }
 

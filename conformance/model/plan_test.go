@@ -20,6 +20,8 @@ type plan struct {
 	tick       time.Duration // of the clock of the disk, as processes see it; zero is fine
 	background bool          // copiers start passes by themselves, as programs let them
 	coalesce   bool          // snapshots in a burst of transactions are put off
+	deferred   bool          // all but the smallest snapshots are left to visits, which give way now and then
+	overrides  int           // that a manifest may have; zero for the default, which no database here reaches
 	spaced     bool          // uploads of manifests keep their distance in time
 	steps      []step
 }
@@ -74,12 +76,12 @@ const (
 
 func (s step) String() string { return fmt.Sprintf("%s(%d,%d,%d)", s.verb, s.a, s.b, s.c) }
 
-const planFormat = "seed %v, %v processes with %v connections, %v targets, clock of %v ms, background %v, coalesce %v, spaced %v"
+const planFormat = "seed %v, %v processes with %v connections, %v targets, clock of %v ms, background %v, coalesce %v, deferred %v, overrides %v, spaced %v"
 
 // String writes the plan as it can be found in the output of a failure.
 func (p *plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, planFormat+":", p.seed, p.procs, p.conns, p.targets, p.tick.Milliseconds(), p.background, p.coalesce, p.spaced)
+	fmt.Fprintf(&b, planFormat+":", p.seed, p.procs, p.conns, p.targets, p.tick.Milliseconds(), p.background, p.coalesce, p.deferred, p.overrides, p.spaced)
 	for _, s := range p.steps {
 		fmt.Fprintf(&b, " %v", s)
 	}
@@ -128,6 +130,8 @@ func (m *mix) draw(t *rapid.T) *plan {
 		tick:       rapid.SampledFrom([]time.Duration{0, 4 * time.Millisecond}).Draw(t, "clock"),
 		background: rapid.Bool().Draw(t, "background"),
 		coalesce:   m.weights[fault] > 0 && rapid.SampledFrom([]bool{false, false, true}).Draw(t, "coalesce"),
+		deferred:   m.weights[fault] > 0 && rapid.SampledFrom([]bool{false, false, true}).Draw(t, "deferred"),
+		overrides:  rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "overrides"),
 		spaced:     m.weights[reboot] > 0 && rapid.Bool().Draw(t, "spaced"),
 	}
 	verbs := rapid.SampledFrom(m.verbs())

@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-var givenPlan = flag.String("plan", "seed 1, 2 processes with 1 connections, 1 targets, clock of 0 ms, background true, coalesce false, spaced false: "+
+var givenPlan = flag.String("plan", "seed 1, 2 processes with 1 connections, 1 targets, clock of 0 ms, background true, coalesce false, deferred false, overrides 0, spaced false: "+
 	"act(0,0,7) act(2,2,0) act(1,5,3) act(3,0,0) act(2,0,0)", "what TestPlan runs")
 
 // TestPlan runs one plan, and tells all that happens.
@@ -37,7 +37,7 @@ func parsePlan(s string) (*plan, error) {
 	head, steps, _ := strings.Cut(strings.TrimSpace(s), ":")
 	p := &plan{}
 	var tick int64
-	_, err := fmt.Sscanf(head, planFormat, &p.seed, &p.procs, &p.conns, &p.targets, &tick, &p.background, &p.coalesce, &p.spaced)
+	_, err := fmt.Sscanf(head, planFormat, &p.seed, &p.procs, &p.conns, &p.targets, &tick, &p.background, &p.coalesce, &p.deferred, &p.overrides, &p.spaced)
 	p.tick = time.Duration(tick) * time.Millisecond
 	if err != nil {
 		return nil, fmt.Errorf("plan %q: %w", head, err)

@@ -335,6 +335,7 @@ func (w *world) stops(s step, st *stop, n int) bool {
 // settle lets everybody finish, evaluates and flushes once more, and compares.
 func (w *world) settle() {
 	w.note("step", "settle", nil)
+	w.settling = true
 	if !w.finish() {
 		return
 	}

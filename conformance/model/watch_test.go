@@ -61,8 +61,8 @@ func (x *watcher) judge(f func(*doctor.State, ...doctor.Event) []doctor.Violatio
 		Tree: tree, Stores: x.rec.Stores(), Databases: map[string]*doctor.Database{x.w.path: x.w.db.described()},
 	}, events...)
 	for _, v := range found {
-		if v.Invariant == "I23" && x.w.plan.coalesce {
-			continue // a burst has a proof of its own, of which the doctor does not know; I19 judges what comes of it
+		if v.Invariant == "I23" && (x.w.plan.coalesce || x.w.plan.deferred) {
+			continue // bursts and deferred snapshots have proofs of their own, of which the doctor does not know; I19 judges what comes of it
 		}
 		x.w.bad(v.Invariant, "%s: %s", short(v.Path), v.Detail)
 	}

@@ -63,7 +63,8 @@ type world struct {
 	locked  map[string]*process // who holds the lock of the manifests, by target
 	rand    *rand.Rand
 
-	contents int // that were written so far
+	settling bool // no faults any more
+	contents int  // that were written so far
 	trace    []event
 	problems []string
 	count    counts
@@ -166,6 +167,7 @@ type process struct {
 	c        *copier.Copier
 	roots    map[string]*spool.Root // of the tracker, and by target of the copier
 	conns    []*conn
+	yields   func() uint64
 	tracking *conn // is in the tracker
 	added    map[spool.Key]bool
 	flushing map[string]bool // targets
@@ -204,9 +206,15 @@ func newProcess(w *world, n, life int) *process {
 	if w.plan.coalesce {
 		coalesce = 0
 	}
+	chunks := -1
+	if w.plan.deferred {
+		chunks = 1
+	}
+	p.yields = p.random("yields")
 	p.m = tracker.New(&tracker.Options{
 		Root: p.roots[""], Hostname: hostname, Targets: w.targets, Logger: log,
 		MinBackoff: 1, MaxBackoff: 1, Notify: p.notify, Coalesce: coalesce,
+		CommitChunks: chunks, Overrides: w.plan.overrides, Patience: -1, Pause: 1,
 	})
 	spacing := time.Duration(-1)
 	if w.plan.spaced {

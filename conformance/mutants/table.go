@@ -3,7 +3,7 @@ package main
 // What the model of conformance/promela is broken in, too.
 var (
 	metaFirst = []edit{
-		{"tracker/build.go", "	housekeeping error                  // staged, but not tidied up\n", "	housekeeping error                  // staged, but not tidied up\n	later        []func() error\n"},
+		{"tracker/build.go", "	housekeeping error  // staged, but not tidied up\n", "	housekeeping error  // staged, but not tidied up\n	later        []func() error\n"},
 		{"tracker/build.go", "	if p.err = p.ts.producer.StageChunk(f, data); p.err == nil ||", "	held := append([]byte(nil), data...)\n	p.later = append(p.later, func() error { return p.ts.producer.StageChunk(f, held) })\n	if p.err == nil ||"},
 		{"tracker/build.go", "	p.sequence = m.Sequence\n", "	p.sequence = m.Sequence\n	for _, stage := range p.later {\n		if err := stage(); err != nil {\n			return err\n		}\n	}\n"},
 	}
@@ -95,7 +95,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "I10", what: "garbage is collected as if each snapshot were published",
-		edits: []edit{{"tracker/build.go", "producer.CollectGarbage(published, refs, p.copied)", "producer.CollectGarbage(published || err == nil, refs, p.copied)"}},
+		edits: []edit{{"tracker/build.go", "producer.CollectGarbage(published, h.index.chunks, p.copied, h.live)", "producer.CollectGarbage(published || err == nil, h.index.chunks, p.copied, h.live)"}},
 		pkg:   "tracker", test: "TestHistories",
 	},
 	{
@@ -262,6 +262,51 @@ var mutants = []mutant{
 		id: "W32-close", what: "the last connection leaves without what was put off",
 		edits: []edit{{"wasmvfs/db.go", "if f.LockState() == vfs.LOCK_NONE && f.lastChance() {", "if false {"}},
 		pkg:   "wasmvfs", test: "TestLastCloseEndsBurst",
+	},
+	{
+		id: "known", what: "what is staged counts as known although another process has staged since",
+		edits: []edit{{"spool/producer.go", "	return err == nil && now.Dev == p.last.info.Dev && now.Ino == p.last.info.Ino\n", "	return err == nil && now.Size >= 0\n"}},
+		pkg:   "tracker", test: "TestStagedIsKnown",
+	},
+	{
+		id: "uses", what: "a staged chunk is garbage when one of its places goes",
+		edits: []edit{{"tracker/hot.go", "	u.now--\n	if !u.fresh {", "	u.now = 0\n	if !u.fresh {"}},
+		pkg:   "tracker", test: "TestHistories",
+	},
+	{
+		id: "uses-held", what: "what the staged manifest needs is garbage while its successor is made",
+		edits: []edit{{"tracker/hot.go", "		u.held++\n", ""}},
+		pkg:   "tracker", test: "TestReleasedChunksStayUntilTheManifest",
+	},
+	{
+		id: "overrides", what: "an index block is named that nobody uploads",
+		edits: []edit{{"spool/index.go", "	if named {\n", "	if named || f != manifest.NoBlock {\n"}},
+		pkg:   "tracker", test: "TestHistories",
+	},
+	{
+		id: "index-garbage", what: "index blocks are removed that the staged manifest names",
+		edits: []edit{{"spool/index.go", "		if err == nil && (keep(f) || others[f]) {", "		if err == nil && others[f] {"}},
+		pkg:   "tracker", test: "TestStagedIsKnown",
+	},
+	{
+		id: "deferred", what: "a large snapshot is taken in the commit",
+		edits: []edit{{"tracker/snapshot.go", "t.deferSnapshot(held, v, plans, forced) {", "false {"}},
+		pkg:   "tracker", test: "TestLargeSnapshotIsDeferred",
+	},
+	{
+		id: "deferred-foreign", what: "a deferred snapshot goes on over what a stranger wrote",
+		edits: []edit{{"tracker/deferred.go", "	case sameID(d.id, v.id):\n", "	case len(v.id) > 0:\n"}},
+		pkg:   "tracker", test: "TestInterferenceWithADeferredSnapshot",
+	},
+	{
+		id: "deferred-changes", what: "what is written while a deferred snapshot is under way is not read again",
+		edits: []edit{{"tracker/deferred.go", "	t.dirty.merge(&d.left)\n", "	if t.adopted {\n		t.dirty.merge(&d.left)\n	}\n"}},
+		pkg:   "tracker", test: "TestCommitsDuringADeferredSnapshot",
+	},
+	{
+		id: "proof", what: "the copier takes for uploaded what an index block names that the store has not",
+		edits: []edit{{"copier/compare.go", "	if block.Stored != old.Stored {\n		return nil, false\n	}\n", ""}},
+		pkg:   "copier", test: "TestComparisonAgainstFlatSets",
 	},
 	{
 		id: "durability", what: "the directory of a new journal is not synced",

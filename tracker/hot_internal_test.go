@@ -1,0 +1,108 @@
+package tracker
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/boule-db/boule/manifest"
+)
+
+func lives(h *hot, f manifest.Fingerprint) bool { return slices.Contains(h.live(), f) }
+
+// What the staged manifest needs of the staging area counts as long as it is the staged one, and
+// what only an unfinished snapshot needed not a moment longer.
+func TestReleasedChunksStayUntilTheManifest(t *testing.T) {
+	h, err := newHot(nil, nil, nil)
+	check(t, err)
+	a, b, c := manifest.Sum([]byte("a")), manifest.Sum([]byte("b")), manifest.Sum([]byte("c"))
+	h.take(a)
+	h.staged(&manifest.Manifest{})
+	h.release(a)
+	h.take(b)
+	if !lives(h, a) || !lives(h, b) {
+		t.Fatal("lost before the manifest")
+	}
+	h.release(b)
+	h.take(c)
+	if lives(h, b) {
+		t.Error("what no manifest ever had is kept")
+	}
+	h.staged(&manifest.Manifest{})
+	if lives(h, a) || !lives(h, c) {
+		t.Errorf("after the manifest a lives %v, c lives %v", lives(h, a), lives(h, c))
+	}
+	h.published()
+	if len(h.live()) > 0 {
+		t.Error("something is needed after publication")
+	}
+}
+
+// A chunk in two places stays until both have gone.
+func TestChunkInTwoPlaces(t *testing.T) {
+	h, err := newHot(nil, nil, nil)
+	check(t, err)
+	a := manifest.Sum([]byte("a"))
+	h.take(a)
+	h.take(a)
+	h.staged(&manifest.Manifest{})
+	h.release(a)
+	h.staged(&manifest.Manifest{})
+	if !lives(h, a) {
+		t.Fatal("lost with one of its places")
+	}
+	h.release(a)
+	h.staged(&manifest.Manifest{})
+	if lives(h, a) {
+		t.Error("kept without a place")
+	}
+}
+
+// What a process finds staged it counts by the list, also behind stored blocks; of a large
+// database, where that takes long, all that is staged counts.
+func TestUsesAreFoundAgain(t *testing.T) {
+	store := blockStore{}
+	list := make([]manifest.Fingerprint, 2*manifest.BlockChunks)
+	for i := range list {
+		list[i] = manifest.Fingerprint{Hi: 1, Lo: uint64(i)}
+	}
+	first := []byte("first")
+	list[0] = manifest.Sum(first)
+	list[7] = list[5000]
+	m := &manifest.Manifest{Size: int64(len(list)) * manifest.ChunkSize, Blocks: manifest.InlineBlocks(list), First: first}
+	fold := func(b int) {
+		data := manifest.AppendList(nil, list[b*manifest.BlockChunks:][:manifest.BlockChunks])
+		m.Blocks[b] = manifest.Block{Stored: manifest.Sum(data), Digest: manifest.Sum(data)}
+		store[manifest.Sum(data)] = data
+	}
+	fold(1)
+	garbage := manifest.Sum([]byte("garbage"))
+	names := []string{list[5000].ChunkName(), list[9].ChunkName(), garbage.ChunkName(), m.Blocks[1].Stored.ChunkName(), "no chunk"}
+	h, err := newHot(m, store.read, names)
+	check(t, err)
+	if u := h.uses[list[5000]]; u.now != 2 {
+		t.Errorf("a chunk in two blocks has %d places", u.now)
+	}
+	if u := h.uses[list[9]]; u.now != 1 {
+		t.Errorf("a chunk has %d places", u.now)
+	}
+	if u := h.uses[m.Blocks[1].Stored]; u.now != 1 {
+		t.Errorf("an index block has %d places", u.now)
+	}
+	if lives(h, garbage) {
+		t.Error("garbage counts")
+	}
+	clear(store)
+	if _, err := newHot(m, store.read, names); err == nil {
+		t.Error("no error without the block")
+	}
+
+	large := &manifest.Manifest{Size: (exactScan + 1) * manifest.BlockChunks * manifest.ChunkSize, First: first}
+	for range exactScan + 1 {
+		large.Blocks = append(large.Blocks, m.Blocks[1])
+	}
+	h, err = newHot(large, store.read, names)
+	check(t, err)
+	if !lives(h, garbage) || len(h.live()) != len(names)-1 {
+		t.Errorf("%d of %d count", len(h.live()), len(names)-1)
+	}
+}
