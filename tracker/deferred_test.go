@@ -246,6 +246,7 @@ func TestStagedIsKnown(t *testing.T) {
 	w.restart()
 	c := w.open(tracker.Normal)
 	c.commit(func() { c.fill(0, 40, 1) })
+	w.manifest(targetA.ID) // its index block is where it must be
 	clear(ops)
 	for i := range byte(20) {
 		c.commit(func() { c.fill(7, 1, i) })
@@ -272,4 +273,29 @@ func TestStagedIsKnown(t *testing.T) {
 	if len(m.Chunks) != 40 || m.Blocks[0].Stored == manifest.NoBlock || len(m.Blocks[0].Overrides) > 4 {
 		t.Errorf("the manifest has %d chunks, a stored block %v and %d overrides", len(m.Chunks), m.Blocks[0].Stored, len(m.Blocks[0].Overrides))
 	}
+}
+
+// Another process may have staged the same state in another way.
+func TestStagedByAnotherProcess(t *testing.T) {
+	w := newT(t)
+	w.overrides = 4
+	w.restart()
+	c := w.open(tracker.Normal)
+	c.commit(func() { c.fill(0, 40, 1) })
+	c.commit(func() { c.fill(7, 1, 2) })
+	mine := w.m
+	w.overrides = 100
+	w.restart()
+	w.m.Desync(w.key(targetA.ID), nil)
+	w.visit(tracker.Eager)
+	if m := w.manifest(targetA.ID); m.Blocks[0].Stored != manifest.NoBlock {
+		t.Fatal("the other process made an index block")
+	}
+	w.m = mine
+	c.commit(func() { c.fill(8, 1, 3) })
+	w.manifest(targetA.ID)
+	if !w.isCurrent() {
+		t.Fatal("not current")
+	}
+	w.uploaded()
 }

@@ -266,12 +266,12 @@ var mutants = []mutant{
 	{
 		id: "known", what: "what is staged counts as known although another process has staged since",
 		edits: []edit{{"spool/producer.go", "	return err == nil && now.Dev == p.last.info.Dev && now.Ino == p.last.info.Ino\n", "	return err == nil && now.Size >= 0\n"}},
-		pkg:   "tracker", test: "TestStagedIsKnown",
+		pkg:   "tracker", test: "TestStagedByAnotherProcess",
 	},
 	{
 		id: "uses", what: "a staged chunk is garbage when one of its places goes",
 		edits: []edit{{"tracker/hot.go", "	u.now--\n	if !u.fresh {", "	u.now = 0\n	if !u.fresh {"}},
-		pkg:   "tracker", test: "TestHistories",
+		pkg:   "tracker", test: "TestChunkInTwoPlaces",
 	},
 	{
 		id: "uses-held", what: "what the staged manifest needs is garbage while its successor is made",
