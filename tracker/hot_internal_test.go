@@ -37,6 +37,27 @@ func TestReleasedChunksStayUntilTheManifest(t *testing.T) {
 	}
 }
 
+// Who claims a snapshot has it to himself until it is taken, or not taken.
+func TestClaim(t *testing.T) {
+	db := &database{}
+	for name, end := range map[string]func(*Tracker){
+		"unclaim":     (*Tracker).Unclaim,
+		"not needed":  func(t *Tracker) { t.Snapshot(Shared) },
+		"claim twice": func(t *Tracker) { t.Claim(); t.Unclaim() },
+	} {
+		tr := &Tracker{db: db}
+		tr.Claim()
+		if db.staging.TryLock() {
+			t.Fatalf("%s: not claimed", name)
+		}
+		end(tr)
+		if !db.staging.TryLock() {
+			t.Fatalf("%s: still claimed", name)
+		}
+		db.staging.Unlock()
+	}
+}
+
 // A chunk in two places stays until both have gone.
 func TestChunkInTwoPlaces(t *testing.T) {
 	h, err := newHot(nil, nil, nil)

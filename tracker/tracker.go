@@ -206,6 +206,7 @@ func (t *Tracker) Close() {
 	if t.db == nil {
 		return
 	}
+	t.Unclaim()
 	t.guard("close", func() {
 		// What failed is due at its time anyway.
 		if t.state == dirty && !t.db.gated(time.Now()) {

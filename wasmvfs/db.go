@@ -149,7 +149,9 @@ func (f *dbFile) Unlock(level vfs.LockLevel) error {
 	}
 	if f.needsSnapshot() {
 		if held > vfs.LOCK_SHARED {
+			f.claim()
 			if err := f.File.Unlock(vfs.LOCK_SHARED); err != nil {
+				f.unclaim()
 				return err
 			}
 		}
@@ -180,7 +182,28 @@ func (f *dbFile) needsSnapshot() bool {
 	return f.tracked.NeedsSnapshot()
 }
 
+// claim sees to it that nobody who comes between the downgrade and the snapshot makes this
+// connection wait for one of their own.
+func (f *dbFile) claim() {
+	if f.tracked == nil {
+		return
+	}
+	defer f.survive("claim")
+	f.tracked.Claim()
+}
+
+func (f *dbFile) unclaim() {
+	if f.tracked == nil {
+		return
+	}
+	defer f.survive("unclaim")
+	f.tracked.Unclaim()
+}
+
 func (f *dbFile) snapshot(held tracker.Held) {
+	if f.tracked == nil {
+		return
+	}
 	defer f.survive("snapshot")
 	f.tracked.Snapshot(held)
 }

@@ -17,6 +17,8 @@ func (b *broken) LockedExclusive()                       { b.calls++; panic("Loc
 func (b *broken) WillWrite(int64, int)                   { b.calls++; panic("WillWrite") }
 func (b *broken) WillTruncate(int64, int64)              { b.calls++; panic("WillTruncate") }
 func (b *broken) NeedsSnapshot() bool                    { b.calls++; panic("NeedsSnapshot") }
+func (b *broken) Claim()                                 { b.calls++; panic("Claim") }
+func (b *broken) Unclaim()                               { b.calls++; panic("Unclaim") }
 func (b *broken) Snapshot(tracker.Held)                  { b.calls++; panic("Snapshot") }
 func (b *broken) Current() ([]tracker.StagedInfo, error) { b.calls++; panic("Current") }
 func (b *broken) LastChance() bool                       { b.calls++; panic("LastChance") }
@@ -38,6 +40,8 @@ func (p *picky) LockedExclusive()                       { p.call() }
 func (p *picky) WillWrite(int64, int)                   { p.call() }
 func (p *picky) WillTruncate(int64, int64)              { p.call() }
 func (p *picky) NeedsSnapshot() bool                    { p.call(); return true }
+func (p *picky) Claim()                                 { p.call() }
+func (p *picky) Unclaim()                               { p.call() }
 func (p *picky) Snapshot(tracker.Held)                  { p.call() }
 func (p *picky) Current() ([]tracker.StagedInfo, error) { p.call(); return nil, nil }
 func (p *picky) LastChance() bool                       { p.call(); return true }

@@ -197,6 +197,9 @@ func (t *recordedTracker) WillTruncate(oldSize, newSize int64) {
 
 func (t *recordedTracker) NeedsSnapshot() bool { return t.pending }
 
+func (t *recordedTracker) Claim()   { t.r.note("tracker: claim") }
+func (t *recordedTracker) Unclaim() { t.r.note("tracker: unclaim") }
+
 func (t *recordedTracker) Snapshot(held tracker.Held) {
 	t.r.note("tracker: snapshot %d", held)
 	t.pending = false

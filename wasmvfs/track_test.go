@@ -103,7 +103,7 @@ func TestOrderOfACommit(t *testing.T) {
 	want := strings.Join([]string{
 		"lock 4", "tracker: locked",
 		"tracker: will write", "write db", "tracker: will write", "write db",
-		"unlock 1", "tracker: snapshot 0", "unlock 0",
+		"tracker: claim", "unlock 1", "tracker: snapshot 0", "unlock 0",
 	}, "\n")
 	if got := r.take(traced...); got != want {
 		t.Errorf("commit does\n%s\nwant\n%s", got, want)

@@ -56,6 +56,8 @@ type tracked interface {
 	WillWrite(off int64, n int)
 	WillTruncate(oldSize, newSize int64)
 	NeedsSnapshot() bool
+	Claim()
+	Unclaim()
 	Snapshot(held tracker.Held)
 	Current() ([]tracker.StagedInfo, error)
 	LastChance() bool
