@@ -338,7 +338,9 @@ func (b *bench) idle(ctx context.Context, dir string) error {
 		add := func(what string, f float64, unit string) {
 			b.Add(row("5 idle", what, r.name, of(x.setting, x.place, "", 0, 0), report.Sample{f}, unit))
 		}
-		add("opening and closing", float64(brief.Sum()), "requests")
+		if x.side == nil { // a sidecar is there before and after
+			add("opening and closing", float64(brief.Sum()), "requests")
+		}
 		add("open, all requests", float64(c.Sum())*per, "per minute")
 		add("open, class A requests", float64(c.ClassA())*per, "per minute")
 		add("peak memory", rss, "MB")

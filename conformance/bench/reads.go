@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -116,30 +117,32 @@ func (b *bench) speedtest(ctx context.Context, work string) error {
 	}
 	defer p.Close(context.WithoutCancel(ctx))
 	// The databases of the site only make that the VFSes are there.
-	w, err := newSite(ctx, filepath.Join(work, "db"), setup{page: 4096, journal: "TRUNCATE", sync: "OFF", size: 1e4}, engines, nil)
+	w, err := newSite(ctx, filepath.Join(work, "db"), setup{page: 4096, journal: "DELETE", sync: "OFF", size: 1e4}, engines, nil)
 	if err != nil {
 		return err
 	}
 	found := map[string]report.Sample{}
 	runs := 0
-	err = b.each(ctx, func(_ context.Context, round int) error {
-		return w.turns(round, func(e string) error {
-			name, err := w.vfs(e)
-			if err != nil {
-				return err
-			}
-			runs++
-			db := filepath.Join(work, fmt.Sprintf("%d.db", runs))
-			t := time.Now()
-			text, err := p.Run("speedtest1", "--vfs", name, "--size", fmt.Sprint(few(20, 2)), "--nosync", "--journal", "truncate", db)
-			if err != nil {
-				return fmt.Errorf("%w\n%s", err, text)
-			}
-			found[e] = append(found[e], time.Since(t).Seconds()*1000)
-			return nil
-		})
-	})
-	if err != nil {
+	once := func(e string) error {
+		name, err := w.vfs(e)
+		if err != nil {
+			return err
+		}
+		runs++
+		db := filepath.Join(work, fmt.Sprintf("%d.db", runs))
+		t := time.Now()
+		text, err := p.Run("speedtest1", "--vfs", name, "--size", fmt.Sprint(few(20, 2)), "--nosync", "--journal", "delete", db)
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, text)
+		}
+		found[e] = append(found[e], time.Since(t).Seconds()*1000)
+		return os.Remove(db)
+	}
+	if err := once(plain); err != nil { // nobody is to be the first
+		return err
+	}
+	clear(found)
+	if err := b.each(ctx, func(_ context.Context, round int) error { return w.turns(round, once) }); err != nil {
 		return err
 	}
 	w.size = 0

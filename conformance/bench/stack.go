@@ -90,11 +90,11 @@ func newStack(dir string) (*stack, error) {
 
 // observe has the tracker tell how long its steps take, if it can.
 func observe(opts *tracker.Options, f func(step string, d time.Duration)) bool {
-	field := reflect.ValueOf(opts).Elem().FieldByName("Observe")
-	if !field.IsValid() {
+	field, value := reflect.ValueOf(opts).Elem().FieldByName("Observe"), reflect.ValueOf(f)
+	if !field.IsValid() || !value.Type().AssignableTo(field.Type()) {
 		return false
 	}
-	field.Set(reflect.ValueOf(f))
+	field.Set(value)
 	return true
 }
 
