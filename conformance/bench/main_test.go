@@ -51,6 +51,11 @@ func TestQuick(t *testing.T) {
 			t.Errorf("this row does not say of what: %+v", row)
 		}
 	}
+	for _, what := range []string{"tracker: look", "tracker: plan", "tracker: chunks", "tracker: manifest", "tracker: publish", "written into the spool per commit"} {
+		if !slices.ContainsFunc(r.Rows, func(row report.Row) bool { return row.What == what && row.Figure.Min() > 0 }) {
+			t.Errorf("%s: nothing was observed", what)
+		}
+	}
 	if len(r.Limits) == 0 {
 		t.Error("no limit was looked at")
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,12 +27,11 @@ import (
 // A stack is Boule put together from its parts, so that one can see into it: what the steps of a snapshot take, and
 // what is written into the spool. It takes a snapshot at every commit.
 type stack struct {
-	root     *spool.Root
-	manager  *tracker.Manager
-	copier   *copier.Copier
-	name     string       // of the VFS
-	written  atomic.Int64 // bytes, into the spool
-	observes bool         // the tracker tells of its steps
+	root    *spool.Root
+	manager *tracker.Manager
+	copier  *copier.Copier
+	name    string       // of the VFS
+	written atomic.Int64 // bytes, into the spool
 
 	mu    sync.Mutex               // guards the following
 	steps map[string]time.Duration // that the tracker took
@@ -75,27 +73,16 @@ func newStack(dir string) (*stack, error) {
 		},
 		Desync: func(key spool.Key, reason error) { k.manager.Desync(key, reason) },
 	})
-	opts := &tracker.Options{
+	k.manager = tracker.New(&tracker.Options{
 		Root: k.root, Targets: []spool.Target{{ID: tgt.ID(), Spec: spec}}, Notify: k.notify, Coalesce: -1,
-	}
-	k.observes = observe(opts, func(step string, d time.Duration) {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.steps[step] += d
+		Observe: func(step string, took time.Duration) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.steps[step] += took
+		},
 	})
-	k.manager = tracker.New(opts)
 	vfs.Register(k.name, wasmvfs.New(k.manager, nil))
 	return k, nil
-}
-
-// observe has the tracker tell how long its steps take, if it can.
-func observe(opts *tracker.Options, f func(step string, d time.Duration)) bool {
-	field, value := reflect.ValueOf(opts).Elem().FieldByName("Observe"), reflect.ValueOf(f)
-	if !field.IsValid() || !value.Type().AssignableTo(field.Type()) {
-		return false
-	}
-	field.Set(value)
-	return true
 }
 
 func (k *stack) notify(key spool.Key) {
@@ -125,6 +112,16 @@ func (k *stack) took(step string) time.Duration {
 
 func (k *stack) open(ctx context.Context, path string) (*sqlite3.Conn, error) {
 	return host.Open(ctx, "file:"+path+"?vfs="+k.name, sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
+}
+
+// evaluate takes the snapshot of a database that is too large to be looked at within a commit.
+func (k *stack) evaluate(ctx context.Context, path string) error {
+	conn, err := host.Open(ctx, "file:"+path+"?boule_eager=1&mode=rw&vfs="+k.name, sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
+	if err != nil {
+		return err
+	}
+	_, err = number(conn, `SELECT count(*) FROM sqlite_schema`)
+	return errors.Join(err, conn.Close())
 }
 
 // flush uploads what is staged.
