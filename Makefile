@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOLS   := internal/devtools
 PLATFORMS := linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 windows/amd64 freebsd/amd64
 
-.PHONY: build test race vet lint fmt tidy cross check bench bench-peers torture demo servers spin mutants sqlite-veryquick sqlite-full sqlite-mptest sqlite-ci clean
+.PHONY: build test race vet lint fmt tidy cross check bench bench-peers torture demo servers spin mutants sqlite-veryquick sqlite-full sqlite-mptest sqlite-ci wasm wasm-accept wasm-bench clean
 
 build: ## the program, static, into bin/
 	$(GO) build -trimpath -ldflags '-s -w -X github.com/boule-db/boule.versionString=$(VERSION)' -o $(BIN)/boule ./cmd/boule
@@ -64,6 +64,15 @@ mutants: ## break the code in one place at a time: a test must notice
 
 sqlite-veryquick sqlite-full sqlite-mptest sqlite-ci: ## SQLite's own tests over our VFS (conformance/sqlite; needs gcc, Tcl, apt)
 	bash conformance/sqlite/run.sh $(@:sqlite-%=%)
+
+wasm: ## rebuild embed/sqlite3.wasm and compare; WASM=--accept replaces it (embed/README.md; needs clang-22, npm, apt)
+	bash embed/build/build.sh $(WASM)
+
+wasm-accept: ## go-sqlite3's own tests with embed/sqlite3.wasm
+	bash embed/build/accept.sh
+
+wasm-bench: ## embed/sqlite3.wasm against go-sqlite3's own binary
+	$(GO) test -run '^$$' -bench AgainstStock -benchtime 7x ./embed
 
 clean:
 	rm -rf $(BIN)

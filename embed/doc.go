@@ -2,6 +2,6 @@
 // which package host compiles and runs.
 //
 // It is bytes and facts about them. Importing it sets nothing and starts
-// nothing. NOTICE in this directory says where the binary comes from and under
-// which terms.
+// nothing. README.md in this directory says how the binary is built, and what
+// differs from the one that go-sqlite3 brings; NOTICE says under which terms.
 package embed

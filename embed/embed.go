@@ -9,11 +9,11 @@ import (
 // itself.
 const (
 	// Version is the release of SQLite.
-	Version = "3.51.3"
+	Version = "3.53.4"
 	// SourceID is the check-in that SQLite was built from.
-	SourceID = "2026-03-13 10:38:09 737ae4a34738ffa0c3ff7f9bb18df914dd1cad163f28fd6b6e114a344fe6d618"
+	SourceID = "2026-07-24 19:02:57 bf7c7f30031888f4e796e429ab3978879485813aaca6f641c7b33e4e09459bcc"
 	// SHA256 is the checksum of the binary, in hexadecimal.
-	SHA256 = "4bd039600eae69059a672ef1c063f4d8ecc94e6367cf742ea903ca412035e0f8"
+	SHA256 = "12942848126b1022e84c979245c0e9e1550fdc7ddd51574b0f85f782a83a70a0"
 )
 
 //go:embed sqlite3.wasm

@@ -72,8 +72,9 @@
 //
 // Masked is FileBatchAtomicWrite (SQLITE_FCNTL_BEGIN_ATOMIC_WRITE,
 // SQLITE_FCNTL_COMMIT_ATOMIC_WRITE, SQLITE_FCNTL_ROLLBACK_ATOMIC_WRITE), with its
-// SQLITE_IOCAP_BATCH_ATOMIC, which the os VFS has on F2FS: with it this SQLite does not
-// count changes, and other connections read stale pages.
+// SQLITE_IOCAP_BATCH_ATOMIC, which the os VFS has on F2FS: with it go-sqlite3's own build
+// of SQLite, which a program may bring instead of ours, does not count changes, and other
+// connections read stale pages.
 //
 // Journals, super-journals and WALs are not files of the os VFS on Unix, see below. They
 // can be read, written, truncated and synced: for all else SQLite asks the database.

@@ -35,8 +35,7 @@ tools() {
 	echo '#include <zlib.h>' | gcc -fsyntax-only -xc - 2>/dev/null || skip 'there are no headers of zlib (package zlib1g-dev)'
 }
 
-# source_package gets Debian's source package from sid, which has the tests. What apt downloads
-# it verifies by the archive's signature. Old versions are not kept there, so it is the newest.
+# source_package gets Debian's source package, which has the tests.
 source_package() {
 	if [ -n "${SQLITE_SOURCE:-}" ]; then
 		src=$SQLITE_SOURCE
@@ -44,24 +43,13 @@ source_package() {
 	fi
 	src=$work/source
 	[ ! -e "$src/VERSION" ] || return 0
-	local keys=/usr/share/keyrings/debian-archive-keyring.gpg
-	[ -e $keys ] || skip "there is no $keys"
-	for tool in apt-get dpkg-source; do
-		command -v $tool >/dev/null || skip "there is no $tool"
-	done
-	rm -rf "$work/apt" "$src"
-	mkdir -p "$work/apt/lists/partial" "$work/apt/cache"
-	echo "deb-src [signed-by=$keys] http://deb.debian.org/debian sid main" >"$work/apt/sources.list"
-	(
-		cd "$work/apt"
-		apt() {
-			apt-get -qq -o Dir::Etc::sourcelist="$PWD/sources.list" -o Dir::Etc::sourceparts=- \
-				-o Dir::State::lists="$PWD/lists" -o Dir::Cache="$PWD/cache" -o APT::Sandbox::User="$(id -un)" "$@"
-		}
-		apt update && apt source --download-only sqlite3 >/dev/null
-		sha256sum ./*.dsc
-		dpkg-source --no-check -x ./*.dsc "$src.new" >/dev/null # apt has checked it
-	) || skip 'the source package sqlite3 of Debian sid cannot be had'
+	command -v dpkg-source >/dev/null || skip 'there is no dpkg-source'
+	local why
+	why=$("$here/../../embed/build/debian-source.sh" "$work/apt") || skip "${why##*$'\n'}"
+	rm -rf "$src" "$src.new"
+	sha256sum "$work/apt"/*.dsc
+	dpkg-source --no-check -x "$work/apt"/*.dsc "$src.new" >/dev/null || # apt has checked it
+		skip "the source package cannot be unpacked"
 	mv "$src.new" "$src"
 }
 
