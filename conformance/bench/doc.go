@@ -5,7 +5,7 @@
 //	go run ./conformance/bench                         # what is measured by default, some ten minutes
 //	go run ./conformance/bench -quick                  # whether it works, within a minute
 //	go run ./conformance/bench -only small,restore -rounds 9
-//	go run ./conformance/bench -only sizes -sizes 10MB,1GB,16GB,256GB
+//	go run ./conformance/bench -only sizes -sizes 10MB,1GB,16GB,256GB -time 1h
 //	go run ./conformance/bench -json                   # for programs
 //
 // Benchmarks are no tests: the exit status tells of limits only with -check.

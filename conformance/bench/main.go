@@ -24,7 +24,7 @@ var (
 	asJSON = flag.Bool("json", false, "print JSON instead of a table")
 	check  = flag.Bool("check", false, "fail if a limit is not kept")
 	limit  = flag.Duration("time", 15*time.Minute, "after that start no more rounds")
-	sizes  = flag.String("sizes", "10MB,1GB", "of the databases of the group sizes; sparse files, of which 256GB takes minutes")
+	sizes  = flag.String("sizes", "10MB,1GB", "of the databases of the group sizes; sparse files, of which 16GB takes a minute and 256GB half an hour: set -time")
 	bulk   = flag.Int("bulk-mb", 1000, "size of the database that is loaded in bulk")
 
 	// deletions is how often one of the spools of "faults" is deleted.
