@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/boule-db/boule/conformance/bench-peers/workload"
@@ -40,18 +41,21 @@ func row(group, what, engine string, a workload.Args, s report.Sample, unit stri
 // engines compares engines that replicate nothing: rows 1 and 9 without a store.
 func (b *bench) engines(ctx context.Context, dir string) error {
 	all := []string{stock, mattn, modernc, plain, ours}
+	versions := make([]string, len(all))
 	for _, setting := range []workload.Args{
 		{Journal: "DELETE", Sync: "FULL", Page: 4096}, {Journal: "TRUNCATE", Sync: "OFF", Page: 4096},
 	} {
 		at := map[string]place{}
-		for _, e := range all {
+		for i, e := range all {
 			var err error
 			if at[e], err = b.place(dir); err != nil {
 				return err
 			}
-			if _, err := b.child(ctx, e, of(setting, at[e], "fill", few(20000, 2000), 0)); err != nil {
+			r, err := b.child(ctx, e, of(setting, at[e], "fill", few(20000, 2000), 0))
+			if err != nil {
 				return err
 			}
+			versions[i] = e + " " + r.SQLite
 		}
 		modes := []struct {
 			name string
@@ -85,6 +89,7 @@ func (b *bench) engines(ctx context.Context, dir string) error {
 			}
 		}
 	}
+	b.Note("versions of SQLite: %s", strings.Join(versions, "; "))
 	return nil
 }
 
