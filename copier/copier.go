@@ -2,6 +2,7 @@ package copier
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ type Copier struct {
 	recent *memory
 	blocks blockMemory
 	counts counters
+	cores  chan struct{} // held while compressing
 
 	byKey   sync.Map    // spool.Key to []*entry, for Notify; written under mu
 	closing atomic.Bool // passes in the background stop where they can go on later
@@ -45,6 +47,7 @@ func New(opts *Options) *Copier {
 	return &Copier{
 		opts:     o,
 		recent:   newMemory(o.Remember, o.RememberFor),
+		cores:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		remotes:  make(map[string]*remote),
 		active:   make(map[*activity]struct{}),
 		drained:  make(chan struct{}),
