@@ -25,6 +25,7 @@ type plan struct {
 	current     bool               // base describes the database: nothing to do
 	incremental bool               // base, or what hot has of its successor, describes it but for the dirty chunks
 
+	demands      int    // of full snapshots, when it was made
 	backfill     int    // chunks from here on are read whatever is dirty
 	copied       int    // chunks processed
 	sequence     uint64 // of the manifest staged
@@ -148,7 +149,7 @@ func (p *plan) from(size int64) int {
 func (p *plan) begin(size int64) error {
 	p.backfill = p.from(size)
 	p.hot.size = size
-	return p.hot.index.resize(chunkCount(size))
+	return p.hot.resize(chunkCount(size))
 }
 
 // wants says whether the plan needs chunk i to be read.

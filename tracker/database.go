@@ -62,6 +62,7 @@ type target struct {
 	opened       bool  // a spool could be opened once
 	rescan       bool  // ids may be equal although the content differs
 	restage      error // what was uploaded is not there: why
+	demands      int   // how often that was found
 }
 
 func newDatabase(m *Manager, db spool.DB) *database {
@@ -158,9 +159,13 @@ func (d *database) fail(ts *target, err error) {
 }
 
 // succeed notes that what is staged describes the database now.
-func (d *database) succeed(ts *target, sequence uint64, fresh bool) {
+func (d *database) succeed(p *plan, sequence uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	ts := p.ts
+	if ts.demands != p.demands {
+		return // a full one has been demanded meanwhile
+	}
 	if ts.failures > 0 {
 		d.m.log.Info("snapshots work again", "db", d.db.Path, "target", ts.key.Target,
 			"failures", ts.failures, "since", ts.since)
@@ -169,7 +174,7 @@ func (d *database) succeed(ts *target, sequence uint64, fresh bool) {
 	ts.err, ts.failures, ts.nextTry = nil, 0, time.Time{}
 	ts.rescan, ts.restage = false, nil
 	ts.sequence = sequence
-	if fresh {
+	if !p.current {
 		ts.lastSnapshot = time.Now()
 		d.stagedAt = ts.lastSnapshot
 	}
@@ -275,6 +280,7 @@ func (d *database) desync(key spool.Key, reason error) bool {
 			reason = errors.New("replica lacks data")
 		}
 		ts.restage, ts.err = reason, reason
+		ts.demands++
 		ts.set(StateBehind)
 		ts.failures = max(ts.failures, 1)
 		ts.nextTry = time.Now()

@@ -102,6 +102,7 @@ func (t *Tracker) giveWay(v view, plans []*plan, left *dirtySet) {
 		if p.yielded() {
 			p.hot.token = d.token
 			p.err = nil
+			t.db.goOn(p.ts)
 			p.tidy()
 		}
 	}

@@ -12,6 +12,8 @@ type hot struct {
 	size  int64              // of the database that index is of
 	token uint64             // of the deferred snapshot whose progress index has; zero: none
 
+	demands int // what was staged before so many demands of a full snapshot is of no account here
+
 	// What may be in the staging area and is needed.
 	uses     map[manifest.Fingerprint]uses
 	fresh    []manifest.Fingerprint // staged after base
@@ -26,8 +28,11 @@ type uses struct {
 }
 
 // exactScan is how many index blocks are read, and chunks compared, to find out what is in use; of a
-// larger database all that is staged counts as in use if it is not much.
-const exactScan = 64
+// larger database all that is staged counts as in use, in uncounted places, if it is not much.
+const (
+	exactScan = 64
+	uncounted = 1 << 30 // more than are ever released
+)
 
 // newHot returns what is known of a spool in which base, which may be nil, and the chunks with
 // these names are staged.
@@ -48,7 +53,7 @@ func newHot(base *manifest.Manifest, read manifest.BlockReader, names []string) 
 		return h, nil
 	case len(base.Blocks) > exactScan && len(staged) < h.index.chunks/8:
 		for f := range staged {
-			h.uses[f] = uses{now: 1}
+			h.uses[f] = uses{now: uncounted}
 		}
 		return h, nil
 	}
@@ -95,6 +100,21 @@ func (h *hot) release(f manifest.Fingerprint) {
 		h.released = append(h.released, f)
 	}
 	h.put(f, u)
+}
+
+// resize makes the index one of n chunks, and releases what is cut off.
+func (h *hot) resize(n int) error {
+	for i := max(n, 1); i < h.index.chunks && len(h.uses) > 0; i++ {
+		f, err := h.index.get(i)
+		if err != nil {
+			return err
+		}
+		h.release(f)
+	}
+	for b := manifest.BlockCount(n); b < len(h.index.blocks); b++ {
+		h.release(h.index.blocks[b].Stored)
+	}
+	return h.index.resize(n)
 }
 
 func (h *hot) put(f manifest.Fingerprint, u uses) {

@@ -127,3 +127,25 @@ func TestUsesAreFoundAgain(t *testing.T) {
 		t.Errorf("%d of %d count", len(h.live()), len(names)-1)
 	}
 }
+
+// Of a large database not all places are counted: then what is staged is needed until it is published.
+func TestUncountedChunksStay(t *testing.T) {
+	list := make([]manifest.Fingerprint, (exactScan+1)*manifest.BlockChunks)
+	for i := range list {
+		list[i] = manifest.Fingerprint{Lo: uint64(i) + 1}
+	}
+	twice := list[5]
+	list[9] = twice
+	base := &manifest.Manifest{Blocks: manifest.InlineBlocks(list), Size: int64(len(list)) * manifest.ChunkSize}
+	h, err := newHot(base, nil, []string{twice.ChunkName()})
+	check(t, err)
+	h.release(twice) // one of the two
+	h.staged(base)
+	if !lives(h, twice) {
+		t.Error("a chunk that has a place left is not needed")
+	}
+	h.published()
+	if lives(h, twice) {
+		t.Error("something is needed after publication")
+	}
+}

@@ -60,7 +60,8 @@ func (d *database) backoff(failures int) time.Duration {
 	return wait*3/4 + rand.N(wait/2+1)
 }
 
-// takeDue says whether a repair is due, and postpones the next.
+// takeDue says whether a repair is due, and postpones the next. As long as a snapshot is put off the
+// targets that failed wait for that: commits that skip one because of its time would be unknown to it.
 func (d *database) takeDue(now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -79,7 +80,7 @@ func (d *database) takeDue(now time.Time) bool {
 		d.retryAt = now.Add(d.backoff(d.retries))
 	}
 	for _, ts := range d.targets {
-		if ts.failures > 0 && !ts.nextTry.After(now) {
+		if d.putOffUntil.IsZero() && ts.failures > 0 && !ts.nextTry.After(now) {
 			due = true
 			ts.nextTry = now.Add(d.backoff(ts.failures))
 		}
@@ -109,11 +110,19 @@ func (d *database) nextDue() (at time.Time, ok bool) {
 		see(d.putOffUntil)
 	}
 	for _, ts := range d.targets {
-		if ts.failures > 0 {
+		if d.putOffUntil.IsZero() && ts.failures > 0 {
 			see(ts.nextTry)
 		}
 	}
 	return at, ok
+}
+
+// goOn makes a target wait no longer for its time, since a snapshot for it is under way.
+func (d *database) goOn(ts *target) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ts.nextTry = time.Now()
+	d.regate()
 }
 
 // again makes an evaluation due that gave way. What is known of the targets stays as it was.

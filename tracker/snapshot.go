@@ -79,7 +79,10 @@ func (t *Tracker) evaluate(held Held) {
 		return
 	}
 	plans := t.planAll(v, due, forced)
-	if written && len(waiting) == 0 && t.deferSnapshot(held, v, plans, forced) {
+	if t.deferSnapshot(held, v, plans, forced) {
+		if forced {
+			t.distrust(waiting)
+		}
 		return
 	}
 	left := t.stageAll(v, plans, forced)
@@ -92,11 +95,15 @@ func (t *Tracker) evaluate(held Held) {
 		done = t.conclude(p, v, forced) && done
 	}
 	if forced {
-		for _, ts := range waiting {
-			t.db.distrust(ts)
-		}
+		t.distrust(waiting)
 	}
 	t.finish(held, v, done)
+}
+
+func (t *Tracker) distrust(targets []*target) {
+	for _, ts := range targets {
+		t.db.distrust(ts)
+	}
 }
 
 // forced says that equal ids mean nothing now: this connection wrote, and either cannot say what
@@ -121,8 +128,8 @@ func (t *Tracker) finish(held Held, v view, done bool) {
 	if done {
 		t.state = clean
 		t.endBurst()
-		t.db.settled()
 	}
+	t.db.settled()
 	t.eager, t.full, t.renewed = false, false, false
 	t.forget()
 	if held == Exclusive {
@@ -338,18 +345,16 @@ func (t *Tracker) scrubbed(n int) {
 func (t *Tracker) plan(ts *target, v view, forced bool) *plan {
 	p := &plan{ts: ts, opts: &t.m.opts}
 	t.db.mu.Lock()
-	rescan, restage := ts.rescan, ts.restage
+	rescan, restage := ts.rescan, ts.restage != nil
+	p.demands = ts.demands
 	t.db.mu.Unlock()
-	if p.err = t.prepare(p, restage != nil); p.err != nil {
+	if ts.hot != nil && ts.hot.token != 0 && ts.hot.token != t.token {
+		ts.hot = nil // its index is ahead of what is staged, and nobody knows any more where to
+	}
+	if p.err = t.prepare(p, restage); p.err != nil {
 		return p
 	}
 	resumed := t.token != 0 && p.hot.token == t.token
-	if p.hot.token != 0 && !resumed {
-		// Its index is ahead of what is staged, and nobody knows any more where to.
-		if p.err = t.cool(p); p.err != nil {
-			return p
-		}
-	}
 	p.base = p.hot.base
 	switch {
 	case resumed:
@@ -364,7 +369,8 @@ func (t *Tracker) plan(ts *target, v view, forced bool) *plan {
 	return p
 }
 
-// prepare opens the spool of a target, and finds out what is staged there.
+// prepare opens the spool of a target, and finds out what is staged there. With drop that is
+// forgotten, unless it was already, and only this process has staged anything since.
 func (t *Tracker) prepare(p *plan, drop bool) error {
 	ts := p.ts
 	if ts.producer == nil {
@@ -379,16 +385,20 @@ func (t *Tracker) prepare(p *plan, drop bool) error {
 	t.db.mu.Unlock()
 	// It is put back when all went well.
 	p.hot, ts.hot = ts.hot, nil
-	if drop {
+	known := p.hot != nil && ts.producer.Unchanged(t.db.name)
+	if drop = drop && !(known && p.hot.demands == p.demands); drop {
 		if err := ts.producer.DropStaged(t.db.name); err != nil {
 			return err
 		}
-		p.hot = nil
 	}
-	if p.hot != nil && ts.producer.Unchanged(t.db.name) {
+	if known && !drop {
 		return nil
 	}
-	return t.cool(p)
+	err := t.cool(p)
+	if drop && err == nil {
+		p.hot.demands = p.demands
+	}
+	return err
 }
 
 // cool reads what is staged.
@@ -414,9 +424,15 @@ func (t *Tracker) cool(p *plan) error {
 	}
 	if p.hot, err = newHot(base, producer.ReadBlock, names); err != nil {
 		t.log.Warn("index of the staged manifest is unreadable; the snapshot is full", "target", p.ts.key.Target, "err", err)
-		p.hot, err = newHot(nil, producer.ReadBlock, nil)
+		// Nobody knows what it needs, so it must not stay when garbage is collected.
+		if producer.Unchanged(t.db.name) {
+			if err := producer.DropStaged(t.db.name); err != nil {
+				return err
+			}
+		}
+		return t.cool(p)
 	}
-	return err
+	return nil
 }
 
 // conclude records how it went with a target.
@@ -427,7 +443,7 @@ func (t *Tracker) conclude(p *plan, v view, forced bool) bool {
 			sequence = p.base.Sequence
 		}
 		p.ts.hot = p.hot
-		t.db.succeed(p.ts, sequence, !p.current)
+		t.db.succeed(p, sequence)
 		t.db.keep(p.ts, p.housekeeping)
 		t.m.opts.Notify(p.ts.key)
 		return true

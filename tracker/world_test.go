@@ -52,7 +52,8 @@ type world struct {
 	window  time.Duration // of bursts; zero puts nothing off
 	targets []spool.Target
 
-	commitChunks, overrides int // zero: no bound, the default
+	commitChunks, overrides int           // zero: no bound, the default
+	backoff                 time.Duration // least and most; zero: nearly none
 
 	good    *spool.Root // never fails
 	m       *tracker.Manager
@@ -128,6 +129,9 @@ func (w *world) use(opts *tracker.Options) {
 		opts.CommitChunks = -1
 	}
 	opts.Overrides = w.overrides
+	if w.backoff > 0 {
+		opts.MinBackoff, opts.MaxBackoff = w.backoff, w.backoff
+	}
 	opts.Patience, opts.Pause = -1, 1
 	if w.noAttr {
 		opts.WithoutAttr()
