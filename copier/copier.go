@@ -2,7 +2,6 @@ package copier
 
 import (
 	"cmp"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,7 +17,7 @@ type Copier struct {
 	recent *memory
 	blocks blockMemory
 	counts counters
-	cores  chan struct{} // held while compressing
+	cores  *cores
 
 	byKey   sync.Map    // spool.Key to []*entry, for Notify; written under mu
 	closing atomic.Bool // passes in the background stop where they can go on later
@@ -47,7 +46,7 @@ func New(opts *Options) *Copier {
 	return &Copier{
 		opts:     o,
 		recent:   newMemory(o.Remember, o.RememberFor),
-		cores:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		cores:    newCores(),
 		remotes:  make(map[string]*remote),
 		active:   make(map[*activity]struct{}),
 		drained:  make(chan struct{}),
@@ -192,6 +191,7 @@ func (c *Copier) dropIdle(e *entry) {
 // Notify says that a snapshot was staged. It is meant for the commit path: it waits for nothing,
 // and wakes nobody when a pass is already due. The first after a pause starts a pass at once.
 func (c *Copier) Notify(key spool.Key) {
+	c.cores.busy()
 	for _, e := range c.entries(key) {
 		c.notify(e)
 	}

@@ -102,7 +102,7 @@ func (u *uploader) chunk(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := p.put(ctx, cl.Chunks, name, p.c.compress(data)); err != nil {
+		if err := p.put(ctx, cl.Chunks, name, p.c.cores.compress(data)); err != nil {
 			err = fmt.Errorf("put chunk %s: %w", name, err)
 			if !isOutage(err) && ctx.Err() == nil && u.note(name, err) < maxRefused {
 				return nil
@@ -116,14 +116,6 @@ func (u *uploader) chunk(ctx context.Context, name string) error {
 		return fmt.Errorf("remove chunk %s: %w", name, err)
 	}
 	return nil
-}
-
-// compress leaves half of the processors to the application, however many uploads there are: else its
-// transactions, whose goroutines give up their place at each fsync, would queue behind them.
-func (c *Copier) compress(data []byte) []byte {
-	c.cores <- struct{}{}
-	defer func() { <-c.cores }()
-	return manifest.Compress(data)
 }
 
 // note sets a chunk aside, as corrupt or as refused by the store, and returns how many are.
@@ -187,7 +179,7 @@ func (p *pass) manifest(ctx context.Context, m candidate) error {
 		}
 	}
 
-	err = p.put(ctx, cl.Manifests, m.name, p.c.compress(m.data))
+	err = p.put(ctx, cl.Manifests, m.name, p.c.cores.compress(m.data))
 	p.e.allowedAt = time.Now().Add(p.c.opts.Spacing)
 	if err != nil {
 		err = fmt.Errorf("put manifest: %w", err)

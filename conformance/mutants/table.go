@@ -110,7 +110,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "I13", what: "chunks that could not be uploaded count as uploaded",
-		edits: []edit{{"copier/upload.go", "		if err := p.put(ctx, cl.Chunks, name, p.c.compress(data)); err != nil {", "		if err := p.put(ctx, cl.Chunks, name, p.c.compress(data)); err != nil && isOutage(err) && ctx.Err() != nil {"}},
+		edits: []edit{{"copier/upload.go", "		if err := p.put(ctx, cl.Chunks, name, p.c.cores.compress(data)); err != nil {", "		if err := p.put(ctx, cl.Chunks, name, p.c.cores.compress(data)); err != nil && isOutage(err) && ctx.Err() != nil {"}},
 		pkg:   "copier", test: "TestEachRequestFails",
 	},
 	{
@@ -160,7 +160,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "I22", what: "the object of a chunk depends on more than its content",
-		edits: []edit{{"copier/upload.go", "p.put(ctx, cl.Chunks, name, p.c.compress(data))", "p.put(ctx, cl.Chunks, name+p.e.key.Target, p.c.compress(data))"}},
+		edits: []edit{{"copier/upload.go", "p.put(ctx, cl.Chunks, name, p.c.cores.compress(data))", "p.put(ctx, cl.Chunks, name+p.e.key.Target, p.c.cores.compress(data))"}},
 		pkg:   "copier", test: "TestCrashAtEachRequest",
 	},
 	{
