@@ -23,12 +23,16 @@ type found struct{ state, dir, reason string }
 // while that is open.
 type code struct {
 	cache     wazero.CompilationCache
-	runtime   wazero.Runtime
-	unwritten error // why it is not on disk
+	runtime   wazero.Runtime // nil if it was not tried out
+	unwritten error          // why it is not on disk
 }
 
 // close leaves the machine code to those who use it by now.
-func (c *code) close() { _ = c.runtime.Close(context.Background()) }
+func (c *code) close() {
+	if c.runtime != nil {
+		_ = c.runtime.Close(context.Background())
+	}
+}
 
 // compile makes the machine code, or gets it from the cache. No code means that
 // go-sqlite3 must try by itself, and tell what is wrong.
@@ -54,6 +58,11 @@ func compile(cfg wazero.RuntimeConfig, opts Options) (*code, found) {
 	if damage == nil && len(known) == 0 {
 		if err := dir.writable(); err != nil {
 			return off(err)
+		}
+	}
+	if damage == nil && len(known) > 0 && dir.proven() {
+		if cache, err := wazero.NewCompilationCacheWithDir(dir.path); err == nil {
+			return &code{cache: cache}, found{state: CacheHit, dir: dir.path}
 		}
 	}
 	c, err := tryOut(cfg, dir.path)
@@ -82,6 +91,7 @@ func compile(cfg wazero.RuntimeConfig, opts Options) (*code, found) {
 		return c, found{state: CacheOff, reason: err.Error()}
 	case !added && len(known) > 0 && damage == nil:
 		state = CacheHit
+		dir.prove()
 	}
 	return c, found{state: state, dir: dir.path, reason: reason}
 }

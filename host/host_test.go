@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -173,6 +174,7 @@ func TestSealedGarbageHeals(t *testing.T) {
 	}
 	dir := cacheDir(t)
 	wantCache(t, child(t, "start", dir), host.CacheMiss)
+	wantCache(t, child(t, "start", dir), host.CacheHit) // proven now, but not what follows
 	path := entries(t, dir)[0]
 	if err := os.Truncate(path, 1<<20); err != nil {
 		t.Fatal(err)
@@ -181,6 +183,51 @@ func TestSealedGarbageHeals(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCache(t, child(t, "start", dir), host.CacheHealed)
+	wantCache(t, child(t, "start", dir), host.CacheHit)
+}
+
+// What an entry was proven by counts only for the same entry and machine, and nothing hangs on it.
+func TestProof(t *testing.T) {
+	if !compiler {
+		return
+	}
+	dir := cacheDir(t)
+	proofs := func() string {
+		found, err := filepath.Glob(filepath.Join(dir, "*", "proven"))
+		if err != nil || len(found) > 1 {
+			t.Fatal(found, err)
+		}
+		return strings.Join(found, "")
+	}
+	wantCache(t, child(t, "start", dir), host.CacheMiss)
+	if proofs() != "" {
+		t.Error("proven before it was used")
+	}
+	wantCache(t, child(t, "start", dir), host.CacheHit)
+	path := proofs()
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCache(t, child(t, "start", dir), host.CacheHit)
+	for _, other := range []string{"", "of another machine\n"} {
+		if err := os.WriteFile(path, []byte(other), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wantCache(t, child(t, "start", dir), host.CacheHit)
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, good) {
+			t.Errorf("not proven again: %q, %v", got, err)
+		}
+	}
+	// Of two entries nobody knows which one it will be.
+	second := entries(t, dir)[0] + "x"
+	data, err := os.ReadFile(strings.TrimSuffix(second, "x"))
+	if err == nil {
+		err = errors.Join(os.WriteFile(second, data, 0o600), host.Reseal(second))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	wantCache(t, child(t, "start", dir), host.CacheHit)
 }
 

@@ -26,7 +26,7 @@ type Options struct {
 	// before, by whoever evaluates the database next.
 	Coalesce time.Duration
 
-	// CommitChunks bounds the chunks (64 KiB each) that a commit reads and stages; 256, negative for
+	// CommitChunks bounds the chunks (64 KiB each) that a commit reads and stages; 128, negative for
 	// no bound. A larger snapshot is left to an Eager tracker, like what is put off.
 	CommitChunks int
 	// Patience is how long a writer waits for a snapshot of an Eager tracker until that gives way;
@@ -70,7 +70,7 @@ func (o *Options) withDefaults() Options {
 		opts.Coalesce = 100 * time.Millisecond
 	}
 	if opts.CommitChunks == 0 {
-		opts.CommitChunks = 256
+		opts.CommitChunks = 128
 	}
 	if opts.Patience == 0 {
 		opts.Patience = 20 * time.Millisecond
