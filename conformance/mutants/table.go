@@ -200,7 +200,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "W9", what: "a snapshot that failed is not retried",
-		edits: []edit{{"tracker/schedule.go", "if ts.failures > 0 && !ts.nextTry.After(now) {", "if false {"}},
+		edits: []edit{{"tracker/schedule.go", "if d.putOffUntil.IsZero() && ts.failures > 0 && !ts.nextTry.After(now) {", "if false {"}},
 		pkg:   "tracker", test: "TestBackoff",
 	},
 	{
