@@ -30,6 +30,7 @@ type Producer struct {
 	broken  bool     // something was found missing: mend it before the next snapshot
 	pending int      // chunks processed since the last collection of garbage
 	last    seen     // the staged manifest, as far as it is known
+	meta    fsx.Info // of the metadata file, when it was read
 }
 
 // Key returns the key of the spool.
@@ -189,7 +190,7 @@ func (p *Producer) check(op string) error {
 
 // Staged begins a snapshot: it makes sure that the spool is there, and returns the staged
 // manifest, or fs.ErrNotExist.
-func (p *Producer) Staged(name string) ([]byte, error) {
+func (p *Producer) Staged(name string) (data []byte, err error) {
 	if err := validName(name); err != nil {
 		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
 	}
@@ -198,6 +199,9 @@ func (p *Producer) Staged(name string) ([]byte, error) {
 		if err := p.reopen(); err != nil {
 			return nil, p.lost("open", err)
 		}
+	}
+	if p.meta, err = p.dir.Stat(metadataFile); err != nil {
+		return nil, p.lost("read staged manifest", err)
 	}
 	f, err := p.dir.Open(stagedMeta + "/" + name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -209,7 +213,7 @@ func (p *Producer) Staged(name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
 	}
-	data, err := p.last.read(name, f)
+	data, err = p.last.read(name, f)
 	if err != nil {
 		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
 	}
@@ -218,12 +222,16 @@ func (p *Producer) Staged(name string) ([]byte, error) {
 
 // Unchanged begins a snapshot as Staged does, if the spool is the one that this Producer had open,
 // and what is staged in it is what Staged returned last, or what StageManifest
-// staged after that. Otherwise it returns false and changes nothing: then Staged is to be called.
+// staged after that, and if no other Producer called Collecting. Otherwise it returns false and changes nothing: then Staged is to be called.
 func (p *Producer) Unchanged(name string) bool {
-	if p.last.name != name || p.alive() != nil || !p.described() {
+	if p.last.name != name || p.alive() != nil {
 		return false
 	}
-	now, err := p.dir.Stat(stagedMeta + "/" + name)
+	now, err := p.dir.Stat(metadataFile)
+	if err != nil || now.Ino != p.meta.Ino || !now.ChangeTime.Equal(p.meta.ChangeTime) {
+		return false
+	}
+	now, err = p.dir.Stat(stagedMeta + "/" + name)
 	if p.last.file == nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}
@@ -267,6 +275,23 @@ func (s *seen) read(name string, f fsx.File) ([]byte, error) {
 		return nil, err
 	}
 	return data, nil
+}
+
+// Collecting makes Unchanged return false for all other Producers of the spool. Whoever collects
+// garbage without having staged a manifest calls it first: chunks of a snapshot that another
+// Producer is to go on with may be among it.
+func (p *Producer) Collecting() error {
+	if p.dir == nil || p.broken {
+		return p.check("collect garbage")
+	}
+	err := p.publishMetadata(p.dir, p.metadata(), true)
+	if err == nil {
+		p.meta, err = p.dir.Stat(metadataFile)
+	}
+	if err != nil {
+		return p.lost("collect garbage", err)
+	}
+	return nil
 }
 
 func (p *Producer) described() bool {

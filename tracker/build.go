@@ -303,6 +303,8 @@ func (p *plan) publish(name string, m *manifest.Manifest) error {
 	if err := p.fold(); err != nil {
 		return err
 	}
+	// Not before: others may have staged the same state meanwhile.
+	m.Sequence = max(m.Sequence, uint64(max(time.Now().UnixNano(), 1)))
 	m.Blocks = h.index.list()
 	data, err := manifest.Encode(m)
 	if err != nil {
@@ -357,5 +359,8 @@ func (p *plan) tidy() {
 // collect removes what neither the index as far as it is known nor the manifest that is staged
 // references.
 func (p *plan) collect() {
+	if p.ts.producer.Collecting() != nil {
+		return
+	}
 	_ = p.ts.producer.CollectGarbage(false, p.hot.index.chunks, p.copied, p.hot.live)
 }

@@ -175,3 +175,20 @@ func TestLargeSnapshotIsDeferredThoughATargetWaits(t *testing.T) {
 	}
 	w.uploaded()
 }
+
+// What a process has staged of a snapshot that it will go on with, another may find in the way.
+func TestCollectedByAnotherProcess(t *testing.T) {
+	w, c := deferring(t)
+	c.commit(func() { c.fill(0, 40, 1) })
+	w.visitor(30)
+	c.commit(func() { c.truncate(9 * chunk); c.fill(1, 5, 2) })
+	mine := w.m
+	w.restart()
+	w.visitor(1)
+	w.m = mine
+	w.visitor(-1)
+	if !w.isCurrent() {
+		t.Fatal("not current")
+	}
+	w.uploaded()
+}

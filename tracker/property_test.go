@@ -26,7 +26,15 @@ type machine struct {
 	dead    bool    // the process is being killed: nothing works any more
 	busy    bool    // the copier is at work
 	foreign bool    // a stranger wrote, and nobody of ours has looked since
+	other   other   // another process
+	alone   bool    // the other process cannot look now
 	undo    []byte  // content before a transaction that failed; nil if there is none
+}
+
+// other is a process that does not do anything now, but may look at the database.
+type other struct {
+	m     *tracker.Manager // nil: there is none yet
+	conns []*conn
 }
 
 // Whatever happens, what is staged or uploaded is complete at every moment, spools are bounded,
@@ -51,7 +59,7 @@ func TestHistories(t *testing.T) {
 		m.restart()
 		m.reopen(rapid.IntRange(1, 3).Draw(rt, "connections"))
 		defer func() {
-			for _, c := range m.conns {
+			for _, c := range append(m.conns, m.other.conns...) {
 				c.Close()
 			}
 		}()
@@ -73,6 +81,7 @@ func TestHistories(t *testing.T) {
 			"give way":    m.doGiveWay,
 			"desync":      m.doDesync,
 			"wal":         m.doWAL,
+			"switch":      m.doSwitch,
 			"settle":      m.doSettle,
 			"":            func(*rapid.T) { m.judge() },
 		})
@@ -90,10 +99,37 @@ func (m *machine) fault(op fsx.Op, name string) error {
 		m.step()
 		m.busy = false
 	}
+	if m.other.m != nil && !m.alone && strings.Contains(name, "staging/chunks") && string(op) != "link" && m.rng.Intn(20) == 0 {
+		m.alone = true
+		m.lookIn(m.other.m)
+		m.alone = false
+	}
 	if m.rng.Float64() < m.faults {
 		return &fs.PathError{Op: string(op), Path: name, Err: syscall.ENOSPC}
 	}
 	return nil
+}
+
+// lookIn is a repair of another process, which may look whenever this one holds no more than SHARED.
+func (m *machine) lookIn(other *tracker.Manager) {
+	mine := m.m
+	m.m = other
+	m.visitor(m.rng.Intn(12))
+	m.m = mine
+}
+
+// doSwitch lets the other process go on.
+func (m *machine) doSwitch(t *rapid.T) {
+	now := other{m.m, m.conns}
+	if m.other.m == nil {
+		m.restart()
+		m.conns = nil
+		m.reopen(rapid.IntRange(1, 2).Draw(t, "connections"))
+	} else {
+		m.m, m.conns = m.other.m, m.other.conns
+	}
+	m.other = now
+	m.foreign = true // until somebody here has looked
 }
 
 func (m *machine) step() {
@@ -175,6 +211,8 @@ func (m *machine) doWrite(t *rapid.T) {
 }
 
 func (m *machine) doExclusive(t *rapid.T) {
+	m.alone = true
+	defer func() { m.alone = false }()
 	c := m.pick(t)
 	m.begin(c)
 	for range rapid.IntRange(1, 3).Draw(t, "transactions") {
@@ -307,9 +345,9 @@ func (m *machine) doDesync(t *rapid.T) {
 	remote := m.remotes[target]
 	clear(remote.Chunks)
 	clear(remote.Manifests)
-	m.busy = true // a real copier uploads nothing now either
+	m.busy, m.alone = true, true // a real copier uploads nothing now either
 	m.quiet(func() { m.m.Desync(m.key(target), nil) })
-	m.busy = false
+	m.busy, m.alone = false, false
 }
 
 // doWAL switches to WAL mode and back.
@@ -336,6 +374,15 @@ func (m *machine) doSettle(t *rapid.T) {
 			c := m.pick(t)
 			m.begin(c)
 			c.unlock()
+		}
+		m.alone = true
+		defer func() { m.alone = false }()
+		if m.other.m != nil { // it may have something to do yet
+			mine := m.m
+			m.m = m.other.m
+			m.visit(tracker.Eager)
+			m.m = mine
+			m.foreign = true
 		}
 		if m.foreign || m.window > 0 || m.commitChunks > 0 {
 			m.visit(tracker.Eager)

@@ -276,7 +276,7 @@ func (t *Tracker) stage(v view, plans []*plan) (left *dirtySet) {
 		b.yield = func() bool { return time.Since(began) >= t.m.opts.Patience && y.Yield() }
 	}
 	defer buffers.Put(b.buf)
-	sequence := uint64(max(began.UnixNano(), 1))
+	sequence := uint64(1)
 	for _, p := range plans {
 		if p.err == nil && !p.current {
 			b.plans = append(b.plans, p)
