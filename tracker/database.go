@@ -24,6 +24,7 @@ type database struct {
 	staging  sync.Mutex // held while snapshots are taken; taken before mu; guards what follows, and target.producer, target.hot
 	deferred *deferred  // a snapshot to be taken, or to be gone on with; nil if there is none
 	tokens   uint64     // given out
+	losses   int        // of the progress of deferred snapshots, in a row
 
 	mu         sync.Mutex // guards what follows and the states of targets
 	refs       int

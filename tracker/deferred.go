@@ -27,7 +27,7 @@ func (t *Tracker) resumeDeferred(v view) {
 	switch {
 	case t.state == dirty && !t.adopted:
 		if t.full || !sameID(d.id, t.prev) {
-			t.db.deferred = nil
+			t.db.loseDeferred()
 			return
 		}
 		t.base = slices.Clone(d.base)
@@ -37,12 +37,29 @@ func (t *Tracker) resumeDeferred(v view) {
 		t.base = slices.Clone(d.base)
 		t.prev = t.base
 	default:
-		t.db.deferred = nil
+		t.db.loseDeferred()
 		return
 	}
 	t.token = d.token
 	t.dirty.merge(&d.left)
 }
+
+// maxLosses bounds how much longer than Patience a writer may have to wait: 5 s by default.
+const maxLosses = 8
+
+// loseDeferred forgets a deferred snapshot, because another process wrote.
+func (d *database) loseDeferred() {
+	if d.deferred.token != 0 {
+		d.lose()
+	}
+	d.deferred = nil
+}
+
+func (d *database) lose() { d.losses = min(d.losses+1, maxLosses) }
+
+// patience is Options.Patience, and more after losses: of a database to which several processes
+// write, nothing would ever be staged if nobody had to wait.
+func (d *database) patience() time.Duration { return d.m.opts.Patience << d.losses }
 
 // deferSnapshot leaves the snapshot to an Eager tracker, if it is too large for a commit and nothing
 // speaks against it. It returns false if it is to be taken now.
@@ -91,6 +108,7 @@ func (t *Tracker) giveWay(v view, plans []*plan, left *dirtySet) {
 			t.state, t.full = dirty, true
 		}
 		t.forget()
+		t.db.lose()
 		t.db.again()
 		return
 	}

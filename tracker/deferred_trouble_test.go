@@ -192,3 +192,33 @@ func TestCollectedByAnotherProcess(t *testing.T) {
 	}
 	w.uploaded()
 }
+
+// Two processes that write all the time do not keep each other from ever having a snapshot.
+func TestDeferredSnapshotEndsBesideAnotherProcess(t *testing.T) {
+	w, _ := deferring(t)
+	w.patience = 200 * time.Microsecond
+	w.restart()
+	c := w.counted()
+	c.commit(func() { c.fill(0, 60, 1) })
+	mine := w.m
+	w.restart()
+	o := w.open(tracker.Normal)
+	other := w.m
+	ended := false
+	for i := range byte(40) {
+		w.m = mine
+		w.visitor(0)
+		if ended = len(w.m.PutOff()) == 0; ended {
+			break
+		}
+		c.commit(func() { c.fill(1, 1, i) })
+		w.m = other
+		o.commit(func() { o.fill(2, 1, i) })
+		w.m = mine
+	}
+	if !ended {
+		t.Fatal("nothing was ever staged")
+	}
+	w.staged(targetA.ID)
+	w.uploaded()
+}

@@ -30,7 +30,8 @@ type Options struct {
 	// no bound. A larger snapshot is left to an Eager tracker, like what is put off.
 	CommitChunks int
 	// Patience is how long a writer waits for a snapshot of an Eager tracker until that gives way;
-	// 20ms, negative for not at all. Pause is how long it stays away then; 20ms.
+	// 20ms, negative for not at all. It doubles, up to 256 times, each time that what was done is
+	// lost because another process wrote. Pause is how long it stays away then; 20ms.
 	Patience, Pause time.Duration
 	// Overrides bounds the fingerprints that a manifest has beside its index blocks; 1024. See
 	// manifest/FORMAT.md.

@@ -126,6 +126,7 @@ func (t *Tracker) finish(held Held, v view, done bool) {
 	t.state = unknown
 	t.db.deferred = nil
 	if done {
+		t.db.losses = 0
 		t.state = clean
 		t.endBurst()
 	}
@@ -273,7 +274,8 @@ func (t *Tracker) stage(v view, plans []*plan) (left *dirtySet) {
 	began := time.Now()
 	b := builder{file: t.file, view: v, dirty: &t.dirty, buf: buffers.Get().(*[manifest.ChunkSize]byte), yield: func() bool { return false }}
 	if y, ok := t.file.(Yielder); ok && t.eager {
-		b.yield = func() bool { return time.Since(began) >= t.m.opts.Patience && y.Yield() }
+		patience := t.db.patience()
+		b.yield = func() bool { return time.Since(began) >= patience && y.Yield() }
 	}
 	defer buffers.Put(b.buf)
 	sequence := uint64(1)

@@ -54,6 +54,7 @@ type world struct {
 
 	commitChunks, overrides int           // zero: no bound, the default
 	backoff                 time.Duration // least and most; zero: nearly none
+	patience                time.Duration // zero: none
 
 	good    *spool.Root // never fails
 	m       *tracker.Manager
@@ -133,6 +134,9 @@ func (w *world) use(opts *tracker.Options) {
 		opts.MinBackoff, opts.MaxBackoff = w.backoff, w.backoff
 	}
 	opts.Patience, opts.Pause = -1, 1
+	if w.patience > 0 {
+		opts.Patience = w.patience
+	}
 	if w.noAttr {
 		opts.WithoutAttr()
 	}
