@@ -165,7 +165,10 @@ func (d *database) succeed(p *plan, sequence uint64) {
 	defer d.mu.Unlock()
 	ts := p.ts
 	if ts.demands != p.demands {
-		return // a full one has been demanded meanwhile
+		// A full one has been demanded meanwhile, and is due. The copier does not take this one as
+		// it is, but tells whoever waits for it.
+		ts.set(StateOK)
+		return
 	}
 	if ts.failures > 0 {
 		d.m.log.Info("snapshots work again", "db", d.db.Path, "target", ts.key.Target,

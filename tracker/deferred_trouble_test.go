@@ -222,3 +222,36 @@ func TestDeferredSnapshotEndsBesideAnotherProcess(t *testing.T) {
 	w.staged(targetA.ID)
 	w.uploaded()
 }
+
+// A demand that comes while a snapshot is being taken is not met by that.
+func TestDemandDuringASnapshot(t *testing.T) {
+	w, c := deferring(t)
+	c.commit(func() { c.fill(0, 20, 1) })
+	w.visitor(-1)
+	w.uploaded()
+	c.commit(func() { c.fill(3, 10, 2) })
+	v := w.bare()
+	v.t = w.m.Track(w.path, &demanding{v, 5}, tracker.Eager)
+	v.unlock()
+	v.close()
+	if len(w.m.Behind()) != 1 {
+		t.Error("nothing is due")
+	}
+	if read := w.visitor(-1); read < 20 {
+		t.Errorf("the snapshot that was demanded read %d chunks", read)
+	}
+	w.uploaded()
+}
+
+// demanding demands a full snapshot after some chunks.
+type demanding struct {
+	*conn
+	left int
+}
+
+func (d *demanding) Yield() bool {
+	if d.left--; d.left == 0 {
+		d.w.m.Desync(d.w.key(targetA.ID), errors.New("lost"))
+	}
+	return false
+}
