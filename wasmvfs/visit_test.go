@@ -30,7 +30,7 @@ func newVFS(t *testing.T, before func()) (vfs.VFS, string, *tracker.Manager) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := tracker.New(&tracker.Options{Root: root, Hostname: hostname, Targets: targets[:1], Patience: -1})
+	m := tracker.New(&tracker.Options{Root: root, Hostname: hostname, Targets: targets[:1], Patience: -1, CommitChunks: 512})
 	t.Cleanup(func() { m.Close() })
 	v := wasmvfs.New(m, nil)
 	return v, register(t, v), m
