@@ -388,7 +388,7 @@ func (t *Tracker) prepare(p *plan, drop bool) error {
 	// It is put back when all went well.
 	p.hot, ts.hot = ts.hot, nil
 	known := p.hot != nil && ts.producer.Unchanged(t.db.name)
-	if drop = drop && !(known && p.hot.demands == p.demands); drop {
+	if drop = drop && (!known || p.hot.demands != p.demands); drop {
 		if err := ts.producer.DropStaged(t.db.name); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@
 package wasmvfs
 
 import (
+	"errors"
 	"io"
 
 	"github.com/ncruces/go-sqlite3"
@@ -74,7 +75,7 @@ func (f *fdFile) Truncate(size int64) error {
 // Sync implements [vfs.File].
 func (f *fdFile) Sync(flags vfs.SyncFlag) error {
 	for {
-		if err := syncFD(f.fd, f.barrier, flags); err != unix.EINTR {
+		if err := syncFD(f.fd, f.barrier, flags); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

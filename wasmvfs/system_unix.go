@@ -41,10 +41,10 @@ type osSystem struct{}
 func (osSystem) Exists(name string) (bool, error) {
 	var st unix.Stat_t
 	_, err := retry(func() (int, error) { return 0, unix.Stat(name, &st) })
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > 0, nil
-	case unix.ENOENT, unix.EACCES, unix.EPERM, unix.ENOTDIR:
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, unix.ENOTDIR):
 		return false, nil
 	}
 	return false, &fs.PathError{Op: "stat", Path: name, Err: err}
@@ -120,7 +120,7 @@ func (osSystem) SyncDir(dir string) error {
 func retry(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}
 	}
