@@ -11,6 +11,10 @@ import (
 	"github.com/boule-db/boule/spool"
 )
 
+// tellEvery is after how many chunks of one snapshot the copier is told that there are some: it need not
+// wait for the manifest to upload them, and the spool need not hold all of them.
+const tellEvery = 64
+
 // cleanEvery spares most commits the listing of a directory that is nearly always empty.
 const cleanEvery = time.Second
 
@@ -46,6 +50,7 @@ type builder struct {
 	first []byte // the first chunk
 	yield func() bool
 
+	read       int      // chunks
 	mismatches int      // clean chunks that had changed
 	left       dirtySet // when it gave way: chunks that it has not come to
 }
@@ -171,6 +176,13 @@ func (b *builder) chunk(i int) error {
 		return err
 	} else if n < len(data) {
 		return fmt.Errorf("%w: %d bytes at %d instead of %d", ErrChanged, n, off, len(data))
+	}
+	if b.read++; b.read%tellEvery == 0 {
+		for _, p := range b.plans {
+			if p.err == nil {
+				p.opts.Notify(p.ts.key)
+			}
+		}
 	}
 	f := manifest.Sum(data)
 	if i == 0 {

@@ -299,3 +299,16 @@ func TestStagedByAnotherProcess(t *testing.T) {
 	}
 	w.uploaded()
 }
+
+// The copier hears of a large snapshot before that is complete, and what it uploads by then is not
+// staged again.
+func TestLargeSnapshotIsToldInParts(t *testing.T) {
+	w := newT(t)
+	c := w.open(tracker.Normal)
+	before := w.notes[targetA.ID]
+	c.commit(func() { c.fill(0, 200, 1) })
+	if got := w.notes[targetA.ID] - before; got != 200/64+1 {
+		t.Errorf("told %d times", got)
+	}
+	w.uploaded()
+}

@@ -15,7 +15,7 @@ type Options struct {
 	Hostname   string          // of this machine, in the names of manifests; empty means the system's
 	Targets    []spool.Target  // each gets its own spool
 	Generator  string          // recorded in manifests; "boule"
-	Notify     func(spool.Key) // told of each new snapshot, from within the commit: must be cheap
+	Notify     func(spool.Key) // told of each new snapshot, and of parts of large ones, from within the commit: must be cheap
 	Logger     *slog.Logger    // nil discards
 	MinBackoff time.Duration   // before the first retry of a failed snapshot; 1s
 	MaxBackoff time.Duration   // between later retries; 60s
