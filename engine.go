@@ -82,8 +82,8 @@ func engineFor(cfg *Config, writes bool) (*engine, error) {
 		Root:     e.root,
 		Hostname: eff.Hostname,
 		Targets:  e.targets,
-		Notify:   e.notify,
-		Logger:   e.log,
+		Notify:   e.notify, NotifyPart: e.notify,
+		Logger: e.log,
 	})
 	vfs.Register(e.vfsName, wasmvfs.New(e.manager, &wasmvfs.Options{
 		Logger: e.log,

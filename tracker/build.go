@@ -180,7 +180,7 @@ func (b *builder) chunk(i int) error {
 	if b.read++; b.read%tellEvery == 0 {
 		for _, p := range b.plans {
 			if p.err == nil {
-				p.opts.Notify(p.ts.key)
+				p.opts.NotifyPart(p.ts.key)
 			}
 		}
 	}

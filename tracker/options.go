@@ -15,7 +15,7 @@ type Options struct {
 	Hostname   string          // of this machine, in the names of manifests; empty means the system's
 	Targets    []spool.Target  // each gets its own spool
 	Generator  string          // recorded in manifests; "boule"
-	Notify     func(spool.Key) // told of each new snapshot, and of parts of large ones, from within the commit: must be cheap
+	Notify     func(spool.Key) // told of each new snapshot, from within the commit: must be cheap
 	Logger     *slog.Logger    // nil discards
 	MinBackoff time.Duration   // before the first retry of a failed snapshot; 1s
 	MaxBackoff time.Duration   // between later retries; 60s
@@ -25,6 +25,10 @@ type Options struct {
 	// repairs (see [Manager.Behind]), or the last connection when it closes; if the process dies
 	// before, by whoever evaluates the database next.
 	Coalesce time.Duration
+
+	// NotifyPart is told, like Notify, of a large snapshot now and then before that is complete: what is
+	// staged by then may be uploaded. Nil is told nothing.
+	NotifyPart func(spool.Key)
 
 	// CommitChunks bounds the chunks (64 KiB each) that a commit reads and stages; 128, negative for
 	// no bound. A larger snapshot is left to an Eager tracker, like what is put off.
@@ -57,6 +61,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.Notify == nil {
 		opts.Notify = func(spool.Key) {}
+	}
+	if opts.NotifyPart == nil {
+		opts.NotifyPart = func(spool.Key) {}
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

@@ -52,6 +52,7 @@ type world struct {
 	window  time.Duration // of bursts; zero puts nothing off
 	targets []spool.Target
 
+	parts                   int           // of snapshots that were told of
 	commitChunks, overrides int           // zero: no bound, the default
 	backoff                 time.Duration // least and most; zero: nearly none
 	patience                time.Duration // zero: none
@@ -130,6 +131,7 @@ func (w *world) use(opts *tracker.Options) {
 		opts.CommitChunks = -1
 	}
 	opts.Overrides = w.overrides
+	opts.NotifyPart = func(spool.Key) { w.parts++ }
 	if w.backoff > 0 {
 		opts.MinBackoff, opts.MaxBackoff = w.backoff, w.backoff
 	}

@@ -74,7 +74,7 @@ func newStack(dir string) (*stack, error) {
 		Desync: func(key spool.Key, reason error) { k.manager.Desync(key, reason) },
 	})
 	k.manager = tracker.New(&tracker.Options{
-		Root: k.root, Targets: []spool.Target{{ID: tgt.ID(), Spec: spec}}, Notify: k.notify, Coalesce: -1,
+		Root: k.root, Targets: []spool.Target{{ID: tgt.ID(), Spec: spec}}, Notify: k.notify, NotifyPart: k.notify, Coalesce: -1,
 		Observe: func(step string, took time.Duration) {
 			k.mu.Lock()
 			defer k.mu.Unlock()

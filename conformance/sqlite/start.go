@@ -134,7 +134,7 @@ func replicate(dir string) (*tracker.Manager, error) {
 // transaction, so that none goes without.
 func (r *replicating) options(logger *slog.Logger) *tracker.Options {
 	return &tracker.Options{
-		Root: r.root, Hostname: hostname, Targets: []spool.Target{r.target}, Notify: snapshotTaken,
+		Root: r.root, Hostname: hostname, Targets: []spool.Target{r.target}, Notify: snapshotTaken, CommitChunks: -1,
 		Logger: logger, MinBackoff: 1, MaxBackoff: 1, Coalesce: delay,
 	}
 }
