@@ -167,6 +167,8 @@ func (m *memory) produced(o *occurrence) {
 	w := o.w
 	chunk, isChunk := o.stagedChunk()
 	switch {
+	case o.is("stat") && o.stagedManifest() && w.began && w.staged == nil && (o.Err == nil || errors.Is(o.Err, fs.ErrNotExist)):
+		// A snapshot that gave way is taken up again: what was read and staged for it counts. Else an open follows.
 	case o.is("open", "stat") && o.stagedManifest(): // a stat says that it is what the producer knows
 		base := w.staged
 		if base == nil {
