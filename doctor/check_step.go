@@ -127,6 +127,9 @@ func (c *evidence) consumed() {
 				}
 			}
 			for name, f := range old.Manifests {
+				if tap := c.now.tree().Taps[now.Key.Target][name]; c.opts.MayGoBack && tap != nil && tap.Manifest != nil && tap.Manifest.Sequence >= f.Manifest.Sequence {
+					continue // the store had it, and went back since
+				}
 				if p.Manifests[name] == nil && f.Manifest != nil && remote.knows(name) && remote.sequence(name) < f.Manifest.Sequence {
 					c.bad(f.Path, "was removed, and is not in the store: that has %d, this is %d", remote.sequence(name), f.Manifest.Sequence)
 				}
