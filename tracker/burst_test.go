@@ -48,14 +48,6 @@ func (w *world) reads(mode tracker.Mode, do func(c *counting)) int {
 
 func look(c *counting) { c.unlock() }
 
-// isCurrent says whether what is staged is the database as it is.
-func (w *world) isCurrent() bool {
-	w.Helper()
-	got, err := w.remotes[targetA.ID].RestoreStaged(w.good.Dir(), w.key(targetA.ID), w.name())
-	check(w.tb, err)
-	return slices.Equal(got, w.bytes())
-}
-
 func (w *world) hasRecord() bool {
 	n, err := unix.Getxattr(w.path, burstAttr, nil)
 	return err == nil && n > 0

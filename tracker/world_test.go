@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -400,4 +401,12 @@ func newT(t *testing.T, targets ...spool.Target) *world {
 func (w *world) db() spool.DB {
 	k := w.key("x")
 	return spool.DB{Path: w.path, Dev: k.Dev, Ino: k.Ino}
+}
+
+// isCurrent says whether what is staged is the database as it is.
+func (w *world) isCurrent() bool {
+	w.Helper()
+	got, err := w.remotes[targetA.ID].RestoreStaged(w.good.Dir(), w.key(targetA.ID), w.name())
+	check(w.tb, err)
+	return slices.Equal(got, w.bytes())
 }
