@@ -15,10 +15,10 @@ DAEMONS="radosgw ceph-osd ceph-mon" # in the order in which they end
 
 fetch() {
 	local dir=$1 deb
-	[ -f "$dir/complete" ] && return
+	[ -f "$dir/complete" ] && [ -d "$dir/tree" ] && return
 	need apt-get dpkg-deb
 	say "fetching Ceph's packages into $dir"
-	mkdir -p "$dir/debs/partial" "$dir/root"
+	mkdir -p "$dir/debs/partial" "$dir/tree"
 	if ! apt-cache show radosgw >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
 		apt-get update -qq >&2
 	fi
@@ -30,10 +30,10 @@ fetch() {
 		die "can't download Ceph's packages (is the package list there? apt-get update)"
 	}
 	for deb in "$dir"/debs/*.deb; do
-		dpkg-deb -x "$deb" "$dir/root"
+		dpkg-deb -x "$deb" "$dir/tree"
 	done
 	for deb in usr/bin/ceph usr/bin/ceph-mon usr/bin/ceph-osd usr/bin/radosgw usr/bin/radosgw-admin usr/bin/monmaptool; do
-		[ -e "$dir/root/$deb" ] || die "the packages have no $deb"
+		[ -e "$dir/tree/$deb" ] || die "the packages have no $deb"
 	done
 	date >"$dir/complete"
 }
@@ -121,7 +121,7 @@ start() {
 	need curl python3
 	cache=$(cache_dir)/ceph-rgw
 	fetch "$cache"
-	use "$cache/root"
+	use "$cache/tree"
 	mkdir -p "$1"
 	DIR=$(cd "$1" && pwd -P)
 	local name
