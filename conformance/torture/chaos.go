@@ -174,7 +174,10 @@ func newPlan(rng *rand.Rand) plan {
 	for range 3 {
 		p.modes = append(p.modes, [][]string{journaled, {"DELETE"}, {"TRUNCATE"}, {"PERSIST"}}[rng.IntN(4)])
 	}
-	if rng.IntN(2) == 0 {
+	// Nor this: without a journal of its own SQLite does not look whether the file was renamed. A connection
+	// by the old name then writes over what a killed one by the new name left half done, and the
+	// next by the new name rolls that back: so it is with SQLite's own program, too.
+	if !p.moves && rng.IntN(2) == 0 {
 		p.modes[2] = []string{"MEMORY", "OFF", "DELETE"}
 	}
 	return p

@@ -241,3 +241,31 @@ func TestFingerprintFreePages(t *testing.T) {
 		t.Errorf("page 2 changed: live is still %s", again.live)
 	}
 }
+
+// What SQLite itself does not survive is in no plan, and all else is in some.
+func TestPlans(t *testing.T) {
+	var moves, unjournaled, wal int
+	for seed := range uint64(1000) {
+		p := newPlan(rand.New(rand.NewPCG(seed, 1)))
+		none := false
+		for _, modes := range p.modes {
+			for _, mode := range modes {
+				none = none || mode == "MEMORY" || mode == "OFF"
+			}
+		}
+		if p.moves && (none || p.wal) {
+			t.Fatalf("seed %d: databases are renamed beside writers that do not notice", seed)
+		}
+		count := func(n *int, yes bool) {
+			if yes {
+				*n++
+			}
+		}
+		count(&moves, p.moves)
+		count(&unjournaled, none)
+		count(&wal, p.wal)
+	}
+	if moves < 100 || unjournaled < 100 || wal < 100 {
+		t.Errorf("of 1000 plans %d rename, %d write without a journal, %d use WAL", moves, unjournaled, wal)
+	}
+}
