@@ -138,6 +138,14 @@ func (f *dbFile) lockVisiting(level vfs.LockLevel) error {
 	}
 	f.vfs.visits.enter(f.visit.visit)
 	err := f.File.Lock(level)
+	if err == nil {
+		// The journal beside the name would be another database's, and SQLite would roll it back
+		// into this one.
+		if moved, merr := vfsutil.WrapHasMoved(f.File); merr == nil && moved {
+			_ = f.File.Unlock(vfs.LOCK_NONE) // closing does it again
+			err = sqlite3.READONLY_DBMOVED
+		}
+	}
 	if err != nil {
 		f.vfs.visits.leave(f.visit.visit)
 	}

@@ -3,6 +3,7 @@
 package wasmvfs_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -251,4 +252,44 @@ func TestLastCloseEndsBurst(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStaged(t, path)
+}
+
+// A visitor whose database was renamed under it leaves it alone: by the old name it would roll a
+// new database's journal back into the renamed one.
+func TestVisitorOfARenamedDatabase(t *testing.T) {
+	_, name, _ := newVFS(t, func() {})
+	path := tempPath(t)
+	stock := open(t, "os", path, "")
+	setUp(t, stock, "DELETE")
+	exec(t, stock, fmt.Sprintf(fill, 1, 100))
+	stock.Close()
+
+	visitor := open(t, name, path, "boule_eager=1&boule_yield=1")
+	moved := path + "-moved"
+	if err := os.Rename(path, moved); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(moved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another database of that name, and a transaction in it that has got as far as to change the file.
+	other := open(t, "os", path, "")
+	setUp(t, other, "DELETE")
+	exec(t, other, "PRAGMA cache_size=2; BEGIN; "+fmt.Sprintf(fill, 1, 5000))
+	if info, err := os.Stat(path + "-journal"); err != nil || info.Size() == 0 {
+		t.Fatal("no journal: ", err)
+	}
+	if err := visitor.Exec("SELECT count(*) FROM sqlite_schema"); !errors.Is(err, sqlite3.READONLY_DBMOVED) {
+		t.Errorf("the visitor got %v", err)
+	}
+	after, err := os.ReadFile(moved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Error("the renamed database changed")
+	}
+	exec(t, other, "COMMIT")
+	wantRows(t, other, "PRAGMA integrity_check", "ok")
 }

@@ -23,11 +23,17 @@ func (r *round) foreign(ctx context.Context, rng *rand.Rand, slots []slot) error
 	}
 	defer out.Close()
 	for ctx.Err() == nil {
-		path := slots[rng.IntN(len(slots))].path(filepath.Join(r.dir, "db"), rng)
+		slot := slots[rng.IntN(len(slots))]
+		release, err := slot.keepNames(r.dir)
+		if err != nil {
+			return err
+		}
+		path := slot.path(filepath.Join(r.dir, "db"), rng)
 		cmd := exec.Command("sqlite3", "-batch", "-bail", "-cmd", ".log stderr", "-cmd", ".timeout 30000", path, r.script(rng))
 		var errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = out, &errs
 		if err := cmd.Start(); err != nil {
+			release()
 			return err
 		}
 		killed := false
@@ -40,7 +46,8 @@ func (r *round) foreign(ctx context.Context, rng *rand.Rand, slots []slot) error
 				r.h.fault("sqlite3 killed")
 			}
 		}
-		err := <-done
+		err = <-done
+		release()
 		if err != nil && !killed {
 			what := explainedText(errs.String())
 			if what == "" {

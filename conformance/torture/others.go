@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+	"golang.org/x/sys/unix"
 
 	"github.com/boule-db/boule"
 )
@@ -45,7 +46,7 @@ func (c *child) sample(ctx context.Context) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		err := c.sampleOne(ctx, r, c.Slots[c.rng.IntN(len(c.Slots))].path(c.db(), c.rng))
+		err := c.sampleOne(ctx, r, c.Slots[c.rng.IntN(len(c.Slots))])
 		if err != nil {
 			what, ok := explained(err)
 			if !ok {
@@ -63,7 +64,13 @@ func (c *child) sample(ctx context.Context) error {
 	return nil
 }
 
-func (c *child) sampleOne(ctx context.Context, r *boule.Replicator, path string) error {
+func (c *child) sampleOne(ctx context.Context, r *boule.Replicator, s slot) error {
+	release, err := s.keepNames(c.Dir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	path := s.path(c.db(), c.rng)
 	before, err := os.Stat(path)
 	if err != nil {
 		return nil // deleted just now
@@ -85,11 +92,11 @@ func (c *child) sampleOne(ctx context.Context, r *boule.Replicator, path string)
 	if err := conn.Exec(`BEGIN`); err != nil {
 		return err
 	}
-	s, err := readState(conn, "main") // takes SHARED, and rolls back what a killed writer left
+	seen, err := readState(conn, "main") // takes SHARED, and rolls back what a killed writer left
 	if err != nil {
 		return err
 	}
-	if err := c.record.seen(s, "read"); err != nil {
+	if err := c.record.seen(seen, "read"); err != nil {
 		return err
 	}
 	f, err := os.Open(path)
@@ -111,7 +118,7 @@ func (c *child) sampleOne(ctx context.Context, r *boule.Replicator, path string)
 	if err != nil {
 		return err
 	}
-	return c.record.sampled(s, p)
+	return c.record.sampled(seen, p)
 }
 
 // links writes one database by its two hard links in turn, never at once: SQLite puts the journal beside
@@ -143,8 +150,8 @@ func (c *child) links(ctx context.Context) error {
 	return nil
 }
 
-// operate deletes or renames a database while it holds EXCLUSIVE, so that nobody is in the middle
-// of a transaction. Connections stay open on the file; SQLite refuses their writes.
+// operate deletes or renames a database while it holds EXCLUSIVE, and nobody else has it open but
+// Boule itself.
 func (c *child) operate(ctx context.Context) error {
 	err := c.operateOnce(ctx)
 	if what, ok := explained(err); ok {
@@ -162,6 +169,11 @@ func (c *child) operateOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	release, err := changeNames(c.Dir)
+	if err != nil {
+		return err
+	}
+	defer release()
 	from := c.Slots[0].path(c.db(), c.rng)
 	if real, err := filepath.EvalSymlinks(from); err == nil {
 		from = real
@@ -209,11 +221,10 @@ func (c *child) operateOnce(ctx context.Context) error {
 			to = names[1]
 		}
 		to = filepath.Join(c.db(), to)
-		if _, err := os.Lstat(to); err == nil {
-			return nil
-		}
-		err = os.Rename(from, to)
-		if errors.Is(err, fs.ErrNotExist) {
+		// Somebody may be making a database of that name: its journal would count as that of the renamed
+		// one, and be rolled back into it.
+		err = unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
 			return nil
 		}
 	}

@@ -42,10 +42,7 @@ func (c *child) write(ctx context.Context) error {
 	}
 	w := &writer{child: c, ctx: ctx, r: r}
 	for ctx.Err() == nil {
-		err := w.session(c.Slots[c.rng.IntN(len(c.Slots))])
-		drop(w.conn)
-		w.conn = nil
-		if err != nil {
+		if err := w.keptSession(c.Slots[c.rng.IntN(len(c.Slots))]); err != nil {
 			what, ok := explained(err)
 			if !ok {
 				return err
@@ -59,6 +56,19 @@ func (c *child) write(ctx context.Context) error {
 	defer cancel()
 	_ = r.Close(done) // what it could not upload the flush does
 	return nil
+}
+
+// keptSession is a session while which the database keeps its name.
+func (w *writer) keptSession(s slot) error {
+	release, err := s.keepNames(w.Dir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	err = w.session(s)
+	drop(w.conn)
+	w.conn = nil
+	return err
 }
 
 // session is one connection.
