@@ -309,6 +309,11 @@ var mutants = []mutant{
 		pkg:   "copier", test: "TestComparisonAgainstFlatSets",
 	},
 	{
+		id: "visitor-moved", what: "a visitor reads a database that was renamed under it",
+		edits: []edit{{"wasmvfs/visit.go", "merr == nil && moved {", "merr == nil && moved && false {"}},
+		pkg:   "wasmvfs", test: "TestVisitorOfARenamedDatabase",
+	},
+	{
 		id: "durability", what: "the directory of a new journal is not synced",
 		edits: []edit{{"wasmvfs/journal_unix.go", "	return f.vfs.syncDirectory(dir)\n", "	_ = dir\n	return nil\n"}},
 		pkg:   "wasmvfs", test: "TestNewJournalIsDurable",
