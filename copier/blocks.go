@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
-	"sync"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
@@ -16,59 +14,24 @@ import (
 // maxStoredBlock is more than the compressed form of any index block has.
 const maxStoredBlock = manifest.ChunkSize + 4096
 
-// rememberBlocks is how many index blocks are remembered: the one that a manifest names now is
-// that of the last one in the store when the next is compared with it.
+// rememberBlocks is of how many index blocks the content is remembered, which says nothing of where they
+// are: the one that a manifest names now is that of the last one in the store when the next is
+// compared with it.
 const rememberBlocks = 16
-
-// A blockMemory remembers the content of the index blocks used last. That says nothing of where
-// they are.
-type blockMemory struct {
-	mu     sync.Mutex // guards what follows
-	recent []rememberedBlock
-}
-
-type rememberedBlock struct {
-	f    manifest.Fingerprint
-	data []byte // never changed
-}
-
-func (m *blockMemory) get(f manifest.Fingerprint) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	i := slices.IndexFunc(m.recent, func(b rememberedBlock) bool { return b.f == f })
-	if i < 0 {
-		return nil
-	}
-	b := m.recent[i]
-	m.recent = append(slices.Delete(m.recent, i, i+1), b)
-	return b.data
-}
-
-func (m *blockMemory) add(f manifest.Fingerprint, data []byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if slices.ContainsFunc(m.recent, func(b rememberedBlock) bool { return b.f == f }) {
-		return
-	}
-	if len(m.recent) >= rememberBlocks {
-		m.recent = slices.Delete(m.recent, 0, 1)
-	}
-	m.recent = append(m.recent, rememberedBlock{f, data})
-}
 
 // blocks returns a reader of the index blocks that manifests of the spool name: they are in the
 // spool, in a directory of chunks that from reads, which may be nil, or in the store. It fails
 // with a *missingError if a block is nowhere, or nowhere intact.
 func (p *pass) blocks(ctx context.Context, from func(name string) ([]byte, error)) manifest.BlockReader {
 	return func(f manifest.Fingerprint) ([]byte, error) {
-		if data := p.c.blocks.get(f); data != nil {
+		if data, ok := p.c.blocks.Get(f); ok {
 			return data, nil
 		}
 		data, err := p.readBlock(ctx, f, from)
 		if err != nil {
 			return nil, err
 		}
-		p.c.blocks.add(f, data)
+		p.c.blocks.Add(f, data)
 		return data, nil
 	}
 }

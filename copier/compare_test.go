@@ -308,19 +308,3 @@ func TestReferences(t *testing.T) {
 		t.Errorf("the name of the block: %v, %d reads", err, s.reads)
 	}
 }
-
-func TestBlockMemory(t *testing.T) {
-	var m blockMemory
-	f := func(n int) manifest.Fingerprint { return manifest.Fingerprint{Lo: uint64(n)} }
-	for i := range rememberBlocks {
-		m.add(f(i), []byte{byte(i)})
-	}
-	m.add(f(1), []byte{1})
-	if got := m.get(f(0)); len(got) != 1 || got[0] != 0 { // now the last used
-		t.Errorf("got %v", got)
-	}
-	m.add(f(100), []byte{100})
-	if m.get(f(1)) != nil || m.get(f(0)) == nil || m.get(f(2)) == nil || m.get(f(100)) == nil || len(m.recent) != rememberBlocks {
-		t.Errorf("another one went than the least used: %v", m.recent)
-	}
-}

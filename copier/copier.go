@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/boule-db/boule/internal/recent"
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
 )
 
@@ -15,7 +17,7 @@ import (
 type Copier struct {
 	opts   Options
 	recent *memory
-	blocks blockMemory
+	blocks *recent.Values[manifest.Fingerprint, []byte] // index blocks
 	counts counters
 	cores  *cores
 
@@ -47,6 +49,7 @@ func New(opts *Options) *Copier {
 		opts:     o,
 		recent:   newMemory(o.Remember, o.RememberFor),
 		cores:    newCores(),
+		blocks:   recent.New[manifest.Fingerprint, []byte](rememberBlocks),
 		remotes:  make(map[string]*remote),
 		active:   make(map[*activity]struct{}),
 		drained:  make(chan struct{}),

@@ -19,7 +19,7 @@ var zeros [manifest.ChunkSize]byte
 type reader struct {
 	m       *manifest.Manifest
 	first   manifest.Fingerprint // of the first chunk
-	index   index
+	index   *index
 	sources []Source
 	cache   *Cache // may be nil
 }
@@ -29,7 +29,7 @@ func newReader(m *manifest.Manifest, sources []Source, cache *Cache) (*reader, e
 		return nil, err
 	}
 	r := &reader{m: m, first: manifest.Sum(m.First), sources: sources, cache: cache}
-	r.index = index{m: m, fetch: r.fetch}
+	r.index = newIndex(m, r.fetch)
 	return r, nil
 }
 

@@ -2,9 +2,8 @@ package replica
 
 import (
 	"context"
-	"slices"
-	"sync"
 
+	"github.com/boule-db/boule/internal/recent"
 	"github.com/boule-db/boule/manifest"
 )
 
@@ -17,15 +16,11 @@ const keptLists = 16
 type index struct {
 	m     *manifest.Manifest
 	fetch func(context.Context, manifest.Fingerprint) ([]byte, error)
-
-	mu     sync.Mutex // guards what follows
-	recent []sumList  // least recently used first
+	lists *recent.Values[int, []byte] // of the fingerprints of blocks, in binary form. Nobody writes to one
 }
 
-// A sumList is the fingerprints of a block, in binary form. Nobody writes to it.
-type sumList struct {
-	block int
-	sums  []byte
+func newIndex(m *manifest.Manifest, fetch func(context.Context, manifest.Fingerprint) ([]byte, error)) *index {
+	return &index{m: m, fetch: fetch, lists: recent.New[int, []byte](keptLists)}
 }
 
 // sum returns the fingerprint of chunk i.
@@ -41,40 +36,15 @@ func (x *index) sum(ctx context.Context, i int) (manifest.Fingerprint, error) {
 }
 
 func (x *index) list(ctx context.Context, block int) ([]byte, error) {
-	if sums := x.kept(block); sums != nil {
+	if sums, ok := x.lists.Get(block); ok {
 		return sums, nil
 	}
 	sums, err := x.m.Block(block, func(f manifest.Fingerprint) ([]byte, error) { return x.fetch(ctx, f) })
 	if err != nil {
 		return nil, err
 	}
-	x.keep(block, sums)
+	x.lists.Add(block, sums)
 	return sums, nil
-}
-
-func (x *index) kept(block int) []byte {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	i := slices.IndexFunc(x.recent, func(l sumList) bool { return l.block == block })
-	if i < 0 {
-		return nil
-	}
-	l := x.recent[i]
-	copy(x.recent[i:], x.recent[i+1:])
-	x.recent[len(x.recent)-1] = l
-	return l.sums
-}
-
-func (x *index) keep(block int, sums []byte) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if slices.ContainsFunc(x.recent, func(l sumList) bool { return l.block == block }) {
-		return
-	}
-	if len(x.recent) >= keptLists {
-		x.recent = slices.Delete(x.recent, 0, 1)
-	}
-	x.recent = append(x.recent, sumList{block, sums})
 }
 
 // window returns the fingerprints of n chunks from i on.
