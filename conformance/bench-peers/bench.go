@@ -57,10 +57,12 @@ type bench struct {
 	stop       []func() error
 }
 
-func newBench(ctx context.Context) (_ *bench, err error) {
-	b := &bench{Report: report.New("peers"), bin: map[string]string{}}
+func newBench() *bench { return &bench{Report: report.New("peers"), bin: map[string]string{}} }
+
+// prepare builds and starts what is measured. After an error nothing of it is left.
+func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.work, err = os.MkdirTemp(*dir, "boule-peers-"); err != nil {
-		return nil, err
+		return err
 	}
 	b.stop = append(b.stop, func() error { return os.RemoveAll(b.work) })
 	if b.work, err = filepath.EvalSymlinks(b.work); err == nil {
@@ -70,7 +72,7 @@ func newBench(ctx context.Context) (_ *bench, err error) {
 		err = b.serve(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, b.close())
+		return errors.Join(err, b.close())
 	}
 	if b.litestream, err = exec.LookPath("litestream"); err != nil {
 		b.litestream = ""
@@ -79,10 +81,10 @@ func newBench(ctx context.Context) (_ *bench, err error) {
 		b.Title += ", Litestream " + strings.TrimSpace(out)
 	}
 	b.Note("7 (restore to a point in time): Boule has none yet; 14 to 17 (two writers, damage, crashes, outages) are tests, not measurements")
-	return b, nil
+	return nil
 }
 
-// close undoes what newBench did, last things first.
+// close undoes what prepare did, last things first.
 func (b *bench) close() error {
 	var errs []error
 	for i := len(b.stop) - 1; i >= 0; i-- {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"log"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +45,13 @@ func groups() []group {
 	}
 }
 
+func (b *bench) groups() (all []report.Group) {
+	for _, g := range groups() {
+		all = append(all, report.Group{Name: g.name, Run: func(ctx context.Context, dir string) error { return g.run(b, ctx, dir) }})
+	}
+	return all
+}
+
 func names() (names []string) {
 	for _, g := range groups() {
 		names = append(names, g.name)
@@ -75,44 +80,16 @@ func run(ctx context.Context) (_ *report.Report, err error) {
 	if *quick {
 		*rounds, *mb, *seconds = 1, 8, 3
 	}
-	wanted := names()
-	if *only != "" {
-		wanted = strings.Split(*only, ",")
-	}
-	for _, name := range wanted {
-		if !slices.Contains(names(), name) {
-			return nil, fmt.Errorf("-only %s: want some of %s", name, strings.Join(names(), ","))
-		}
-	}
-	b, err := newBench(context.WithoutCancel(ctx))
+	b := newBench()
+	chosen, err := report.Choose(b.groups(), *only, names())
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	for _, g := range groups() {
-		switch {
-		case !slices.Contains(wanted, g.name):
-			continue
-		case ctx.Err() != nil:
-			b.Note("%s was not measured: -time %v is over", g.name, *limit)
-			continue
-		}
-		began := time.Now()
-		sub, err := b.sub(g.name)
-		if err != nil {
-			return b.Report, err
-		}
-		err = g.run(b, ctx, sub)
-		if err != nil && ctx.Err() != nil {
-			b.Note("%s was not measured to its end: -time %v is over (%v)", g.name, *limit, err)
-			err = nil
-		}
-		if err = errors.Join(err, os.RemoveAll(sub)); err != nil {
-			return b.Report, fmt.Errorf("%s: %w", g.name, err)
-		}
-		fmt.Fprintf(os.Stderr, "bench-peers: %s took %v\n", g.name, time.Since(began).Round(100*time.Millisecond))
+	if err := b.prepare(context.WithoutCancel(ctx)); err != nil {
+		return nil, err
 	}
-	return b.Report, nil
+	defer func() { err = errors.Join(err, b.close()) }()
+	return b.Report, b.Measure(ctx, "bench-peers", *limit, chosen, b.sub)
 }
 
 // few is n, or in a quick run the less.

@@ -8,7 +8,6 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +67,13 @@ func groups() []group {
 	}
 }
 
+func (b *bench) groups() (all []report.Group) {
+	for _, g := range groups() {
+		all = append(all, report.Group{Name: g.name, Run: func(ctx context.Context, dir string) error { return g.run(b, ctx, dir) }})
+	}
+	return all
+}
+
 // names are those of the groups that are measured by default, or those that are not.
 func names(byDefault bool) (names []string) {
 	for _, g := range groups() {
@@ -109,15 +115,10 @@ func run(ctx context.Context) (*report.Report, error) {
 	if *quick {
 		*rounds, *bulk, *size, *uses, *sizes = 1, 16, 16, 100, "10MB"
 	}
-	wanted := names(true)
-	if *only != "" {
-		wanted = strings.Split(*only, ",")
-	}
-	all := append(names(true), names(false)...)
-	for _, name := range wanted {
-		if !slices.Contains(all, name) {
-			return nil, fmt.Errorf("-only %s: want some of %s", name, strings.Join(all, ","))
-		}
+	b := &bench{Report: report.New(""), rounds: *rounds}
+	chosen, err := report.Choose(b.groups(), *only, names(true))
+	if err != nil {
+		return nil, err
 	}
 	work, err := os.MkdirTemp(*dir, "boule-bench-")
 	if err != nil {
@@ -131,32 +132,11 @@ func run(ctx context.Context) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{Report: report.New(""), rounds: *rounds}
 	b.Title = fmt.Sprintf("SQLite %s, wazero %s (%s), %d rounds", v.SQLite, v.Wazero, v.Engine, b.rounds)
-	for _, g := range groups() {
-		switch {
-		case !slices.Contains(wanted, g.name):
-			continue
-		case ctx.Err() != nil:
-			b.Note("%s was not measured: -time %v is over", g.name, *limit)
-			continue
-		}
-		began := time.Now()
-		sub := filepath.Join(work, g.name)
-		if err := os.Mkdir(sub, 0o700); err != nil {
-			return b.Report, err
-		}
-		err := g.run(b, ctx, sub)
-		if err != nil && ctx.Err() != nil {
-			b.Note("%s was not measured to its end: -time %v is over (%v)", g.name, *limit, err)
-			err = nil
-		}
-		if err = errors.Join(err, os.RemoveAll(sub)); err != nil {
-			return b.Report, fmt.Errorf("%s: %w", g.name, err)
-		}
-		fmt.Fprintf(os.Stderr, "bench: %s took %v\n", g.name, time.Since(began).Round(100*time.Millisecond))
-	}
-	return b.Report, nil
+	return b.Report, b.Measure(ctx, "bench", *limit, chosen, func(name string) (string, error) {
+		sub := filepath.Join(work, name)
+		return sub, os.Mkdir(sub, 0o700)
+	})
 }
 
 // each calls f for each round, as long as there is time. The first round is always made, and the context that f is
