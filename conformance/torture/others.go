@@ -75,7 +75,7 @@ func (c *child) sampleOne(ctx context.Context, r *boule.Replicator, s slot) erro
 	if err != nil {
 		return nil // deleted just now
 	}
-	conn, err := r.OpenConn(ctx, path, sqlite3.OPEN_READWRITE)
+	conn, err := r.OpenConn(context.WithoutCancel(ctx), path, sqlite3.OPEN_READWRITE) // the end is no failure to open
 	if err != nil {
 		if _, serr := os.Stat(path); serr != nil {
 			return nil

@@ -75,7 +75,8 @@ func (w *writer) keptSession(s slot) error {
 func (w *writer) session(s slot) error {
 	path := s.path(w.db(), w.rng)
 	var err error
-	if w.conn, err = w.r.OpenConn(w.ctx, path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE); err != nil {
+	ctx := context.WithoutCancel(w.ctx) // the end is no failure to open
+	if w.conn, err = w.r.OpenConn(ctx, path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE); err != nil {
 		return w.inContext("open", err)
 	}
 	if err := w.prepare(); err != nil {
