@@ -1,4 +1,3 @@
-// Package recent remembers the few values that were used last.
 package recent
 
 import (

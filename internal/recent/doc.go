@@ -1,0 +1,2 @@
+// Package recent remembers the few values that were used last.
+package recent
