@@ -35,12 +35,32 @@ func (b *bench) litestreamConfig(p place) (string, error) {
 `, p.db, bucket, p.prefix, region, b.proxy.URL), 0o600)
 }
 
-// replicate starts a litestream.
+// litestreamDir is litestreamConfig for all databases of a directory.
+func (b *bench) litestreamDir(p place, dir string) (string, error) {
+	name := filepath.Join(p.dir, "litestream.yml")
+	return name, os.WriteFile(name, fmt.Appendf(nil, `dbs:
+  - dir: %s
+    pattern: "*.db"
+    replica:
+      type: s3
+      bucket: %s
+      path: %s
+      region: %s
+      endpoint: %s
+      force-path-style: true
+`, dir, bucket, p.prefix, region, b.proxy.URL), 0o600)
+}
+
+// replicate starts a litestream of one database.
 func (b *bench) replicate(p place) (*sidecar, error) {
 	config, err := b.litestreamConfig(p)
 	if err != nil {
 		return nil, err
 	}
+	return b.sidecar(config)
+}
+
+func (b *bench) sidecar(config string) (*sidecar, error) {
 	s := &sidecar{cmd: exec.Command(b.litestream, "replicate", "-config", config), ended: make(chan error, 1)}
 	s.cmd.Stdout, s.cmd.Stderr = &s.stderr, &s.stderr
 	if err := s.cmd.Start(); err != nil {

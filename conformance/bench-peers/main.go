@@ -38,6 +38,7 @@ func groups() []group {
 		{"first", (*bench).first},
 		{"upload", (*bench).upload},
 		{"idle", (*bench).idle},
+		{"many", (*bench).many},
 		{"restore", (*bench).restore},
 		{"replica", (*bench).replica},
 		{"lag", (*bench).lag},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -349,6 +350,86 @@ func (b *bench) idle(ctx context.Context, dir string) error {
 		add("open, all requests", float64(c.Sum())*per, "per minute")
 		add("open, class A requests", float64(c.ClassA())*per, "per minute")
 		add("peak memory", rss, "MB")
+	}
+	return nil
+}
+
+// many counts what many databases cost that are open, replicated, and not written: row 5.
+func (b *bench) many(ctx context.Context, dir string) error {
+	n, long := few(500, 10), few(60, 3)
+	for _, r := range b.replicators() {
+		p, err := b.place(dir)
+		if err != nil {
+			return err
+		}
+		all, a := filepath.Join(p.dir, "all"), of(r.setting, p, "fill", 20, 0)
+		if err := os.Mkdir(all, 0o700); err != nil {
+			return err
+		}
+		for i := range n {
+			a.DB = filepath.Join(all, fmt.Sprintf("%03d.db", i))
+			if _, err := b.child(ctx, stock, a); err != nil {
+				return err
+			}
+		}
+		what := fmt.Sprintf("%d databases, ", n)
+		add := func(name string, f float64, unit string) {
+			b.Add(row("5 idle", what+name, r.name, r.setting, report.Sample{f}, unit))
+		}
+		before, began, per := b.proxy.Counts(), time.Now(), 60/float64(long)
+		if r.name == litestream {
+			config, err := b.litestreamDir(p, all)
+			if err != nil {
+				return err
+			}
+			side, err := b.sidecar(config)
+			if err != nil {
+				return err
+			}
+			rest, err := b.quiet(ctx, side, before)
+			first := b.proxy.Counts()
+			if err == nil {
+				select {
+				case <-time.After(time.Duration(long) * time.Second):
+				case <-ctx.Done():
+					err = ctx.Err()
+				}
+			}
+			c := b.proxy.Counts().Minus(first)
+			rss, serr := side.stop()
+			if err := errors.Join(err, serr); err != nil {
+				return err
+			}
+			add("first upload, time", rest.Sub(began).Seconds(), "s")
+			add("first upload, all requests", float64(first.Minus(before).Sum()), "requests")
+			add("open, all requests", float64(c.Sum())*per, "per minute")
+			add("peak memory", rss, "MB")
+			continue
+		}
+		open := func(seconds int) (ran, s3count.Counts, error) {
+			before := b.proxy.Counts()
+			a.DB, a.N = all, seconds
+			r, err := b.child(ctx, r.engine, a, append(b.env(p), "BENCH_ENGINE=many")...)
+			return r, b.proxy.Counts().Minus(before), err
+		}
+		_, first, err := open(0)
+		if err != nil {
+			return err
+		}
+		took := time.Since(began)
+		_, brief, err := open(0)
+		if err != nil {
+			return err
+		}
+		child, c, err := open(long)
+		if err != nil {
+			return err
+		}
+		add("first upload, time", took.Seconds(), "s")
+		add("first upload, all requests", float64(first.Sum()), "requests")
+		add("opening and closing all again", float64(brief.Sum()), "requests")
+		add("open, all requests", float64(c.Minus(brief).Sum())*per, "per minute")
+		add("peak memory, a connection to each", child.rss, "MB")
 	}
 	return nil
 }

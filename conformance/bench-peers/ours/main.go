@@ -25,6 +25,8 @@ func main() {
 		run = readReplica
 	case "lag":
 		run = lag
+	case "many":
+		run = many
 	}
 	if err := run(); err != nil {
 		log.Fatal(err)
