@@ -24,7 +24,7 @@ type FlushResult struct {
 // FlushSpool uploads what the spool directory holds, each database to the target
 // that it was spooled for, whatever the targets of cfg; nil stands for what
 // [ConfigFromEnv] gives. A result without error says that the target holds the
-// database as it is now, or, if the file is gone, as it was spooled last.
+// database as it is now, or, if the file is gone, as it was spooled last under that name.
 func FlushSpool(ctx context.Context, dir string, cfg *Config) ([]FlushResult, error) {
 	cfg, err := effective(cfg)
 	if err != nil {
@@ -111,6 +111,8 @@ func flushOne(ctx context.Context, dir string, cfg *Config, s spoolInfo) error {
 		switch {
 		case errors.Is(err, copier.ErrNothingStaged) && s.staged == nil:
 			err = nil // what was ready is uploaded, and there is no more
+		case errors.Is(err, copier.ErrSuperseded):
+			err = nil // another file had the name later, and was uploaded
 		case err != nil:
 			err = fmt.Errorf("%w: %w", ErrBehind, err)
 		}

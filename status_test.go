@@ -281,3 +281,42 @@ func TestVersion(t *testing.T) {
 		t.Errorf("got %+v", v)
 	}
 }
+
+// What a deleted database left in the spool may be older than what another one has uploaded under its name.
+func TestFlushSpoolOfTwoDeletedDatabases(t *testing.T) {
+	s := newSite(t, 1)
+	path, aside := s.path("x.db"), s.path("aside")
+	unblock := s.blocked(t, 0)
+	leave(t, s, path, s.cfg.Hostname)
+	unblock()
+	// A spool that appears again stands for one that is filled late, by a process that still has the older file open.
+	spools, err := filepath.Glob(filepath.Join(s.cfg.SpoolDir, "boule-*", "*x.db", "*"))
+	if err != nil || len(spools) != 1 {
+		t.Fatalf("got spools %v, %v", spools, err)
+	}
+	if err := errors.Join(os.Rename(path, s.path("y.db")), os.Rename(spools[0], aside)); err != nil {
+		t.Fatal(err)
+	}
+	r := newReplicator(t, s.cfg)
+	fresh, err := r.OpenDB(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	execSQL(t, fresh, createAndFill+`; UPDATE t SET x = 2`)
+	closeDB(t, fresh)
+	if err := errors.Join(r.Flush(t.Context(), path), os.Remove(path), os.Rename(aside, spools[0])); err != nil {
+		t.Fatal(err)
+	}
+	results, err := boule.FlushSpool(t.Context(), s.cfg.SpoolDir, s.cfg)
+	if err != nil || len(results) != 2 {
+		t.Fatalf("got %+v, %v; want the spools of two files", results, err)
+	}
+	for _, res := range results {
+		if res.Err != nil {
+			t.Error(res.Err)
+		}
+	}
+	if got := inReplica(t, boule.SourceRef(s.cfg.Hostname, path), s.cfg, `SELECT x FROM t`); got != "2" {
+		t.Errorf("got %s, want what was uploaded last", got)
+	}
+}
