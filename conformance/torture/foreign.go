@@ -39,7 +39,7 @@ func (r *round) foreign(ctx context.Context, rng *rand.Rand, slots []slot) error
 		killed := false
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }()
-		if rng.IntN(6) == 0 {
+		if rng.IntN(6) == 0 && !r.plan.spares {
 			pause(ctx, time.Duration(rng.IntN(60))*time.Millisecond)
 			killed = cmd.Process.Kill() == nil
 			if killed {

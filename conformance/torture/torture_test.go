@@ -244,14 +244,18 @@ func TestFingerprintFreePages(t *testing.T) {
 
 // What SQLite itself does not survive is in no plan, and all else is in some.
 func TestPlans(t *testing.T) {
-	var moves, unjournaled, wal int
+	var moves, unjournaled, wal, spares int
 	for seed := range uint64(1000) {
 		p := newPlan(rand.New(rand.NewPCG(seed, 1)))
-		none := false
+		none, off := false, false
 		for _, modes := range p.modes {
 			for _, mode := range modes {
-				none = none || mode == "MEMORY" || mode == "OFF"
+				off = off || mode == "OFF"
+				none = none || off || mode == "MEMORY"
 			}
+		}
+		if (off || none && p.wal) && !p.spares {
+			t.Fatalf("seed %d: processes are killed beside writers that do not look for their journals", seed)
 		}
 		if p.moves && (none || p.wal) {
 			t.Fatalf("seed %d: databases are renamed beside writers that do not notice", seed)
@@ -264,8 +268,9 @@ func TestPlans(t *testing.T) {
 		count(&moves, p.moves)
 		count(&unjournaled, none)
 		count(&wal, p.wal)
+		count(&spares, p.spares)
 	}
-	if moves < 100 || unjournaled < 100 || wal < 100 {
-		t.Errorf("of 1000 plans %d rename, %d write without a journal, %d use WAL", moves, unjournaled, wal)
+	if moves < 100 || unjournaled < 100 || wal < 100 || spares < 50 || spares > 300 {
+		t.Errorf("of 1000 plans %d rename, %d write without a journal, %d use WAL, %d spare all", moves, unjournaled, wal, spares)
 	}
 }
