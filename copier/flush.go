@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/budget"
@@ -193,17 +194,45 @@ func (p *pass) reached(ctx context.Context, goal []candidate, acked []string) (b
 		if err != nil {
 			return false, err
 		}
-		there, err := p.head(ctx, cl.Manifests, m.name)
-		if err != nil {
-			return false, fmt.Errorf("look for manifest: %w", err)
-		}
-		if !there {
-			return false, p.lost(m.name, fmt.Errorf("manifest %s is gone from %s", m.name, cl.Manifests))
+		if err := p.holds(ctx, cl, m); err != nil {
+			return false, err
 		}
 		p.out.success = time.Now()
 		p.current(m.m)
 	}
 	return true, nil
+}
+
+// holds fails unless the store has the manifest m, or a newer one under its name. That the tap says so is not
+// enough: a request whose sender was killed may have been carried out after those that came later.
+func (p *pass) holds(ctx context.Context, cl *client, m candidate) error {
+	body, err := p.get(ctx, cl.Manifests, m.name, manifest.MaxManifest)
+	if err != nil {
+		return fmt.Errorf("look for manifest: %w", err)
+	}
+	if body == nil {
+		return p.lost(m.name, fmt.Errorf("manifest %s is gone from %s", m.name, cl.Manifests))
+	}
+	there, err := decodeStored(body)
+	switch {
+	case err != nil:
+		return p.lost(m.name, fmt.Errorf("manifest %s in %s: %w", m.name, cl.Manifests, err))
+	case there.Sequence < m.m.Sequence:
+		return p.lost(m.name, fmt.Errorf("manifest %s in %s has gone back to sequence %d from %d",
+			m.name, cl.Manifests, there.Sequence, m.m.Sequence))
+	}
+	return nil
+}
+
+// decodeStored decodes a manifest as it lies in a store.
+func decodeStored(body []byte) (*manifest.Manifest, error) {
+	if manifest.IsCompressed(body) {
+		var err error
+		if body, err = manifest.DecompressManifest(body); err != nil {
+			return nil, err
+		}
+	}
+	return manifest.Decode(body)
 }
 
 // lastWords makes the error of an ended flush of why it ended and the last failure.

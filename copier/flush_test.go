@@ -48,11 +48,30 @@ func TestFlush(t *testing.T) {
 		d.empty()
 	}
 
-	// Nothing changed: the store is asked, once, and only whether the manifest is there.
+	// Nothing changed: the store is asked, once, and only for the manifest.
 	fault.SetPlan(nil)
 	flush(t, c, d)
-	if got := fault.Calls(); len(got) != 1 || got[0].Verb != store.VerbHead || got[0].Key != "m/"+d.name {
+	if got := fault.Calls(); len(got) != 1 || got[0].Verb != store.VerbGet || got[0].Key != "m/"+d.name {
 		t.Errorf("a flush of nothing new called %v", got)
+	}
+
+	// A request of a copier that was killed is carried out late, and puts an older manifest over the newest.
+	old, _, err := store.ReadAll(t.Context(), b, "m/"+d.name, manifest.MaxManifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.commit(3)
+	flush(t, c, d)
+	for _, body := range [][]byte{old, []byte("damaged")} {
+		if _, err := b.Store.Put(t.Context(), "m/"+d.name, body, store.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Flush(t.Context(), root, d.key); !errors.Is(err, copier.ErrDesync) {
+			t.Errorf("flush to a store that went back: got %v", err)
+		}
+		d.snapshot()
+		flush(t, c, d)
+		d.same(b)
 	}
 
 	// It is not: that is not success.
