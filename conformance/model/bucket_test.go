@@ -22,7 +22,7 @@ type bucket struct {
 	id        string
 	chunks    map[manifest.Fingerprint]bool
 	objects   map[string]int    // to their sizes
-	bodies    map[string][]byte // of chunks
+	bodies    map[string][]byte // of all objects
 	manifests map[string]*manifest.Manifest
 	raced     bool // a manifest was put without the lock, or late: sequences may go back
 	late      bool // a manifest was put by nobody who still knows of it
@@ -58,8 +58,8 @@ func (r *request) carryOut(late bool) {
 			b.w.bad("I2", "put of chunk %s: %v", r.key, err)
 		}
 		b.chunks[sum] = true
-		b.bodies[r.key] = r.body
 	}
+	b.bodies[r.key] = r.body
 	b.objects[r.key] = len(r.body)
 }
 
