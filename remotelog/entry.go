@@ -2,20 +2,36 @@ package remotelog
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/boule-db/boule/manifest"
 )
 
-// An Owner says on whose behalf an entry was appended. Equal Spool or equal Database: the same owner.
+// Bounds of an entry.
+const (
+	// MaxNumber is the greatest number of an entry: counting on from a hostile value cannot overflow.
+	MaxNumber = 1 << 48
+	// MaxHeader is the length of the longest header of an entry.
+	MaxHeader = 4 << 20
+
+	maxSeconds = 253402300799 // the end of the year 9999
+)
+
+// An Owner says on whose behalf an entry was appended.
 type Owner struct {
-	Spool    [16]byte // drawn at random once per spool prefix
-	Database [16]byte // of the machine and the file; says that a lost spool was that of the same database
+	Spool    [16]byte // drawn at random once per spool prefix; never zero
+	Database [16]byte // of the machine and the file; says that a lost spool was that of the same database. Zero if unknown
+}
+
+// Same says whether both are the same owner: their Spool is equal, or their Database is and is known.
+func (o Owner) Same(other Owner) bool {
+	return o.Spool == other.Spool || o.Database == other.Database && o.Database != [16]byte{}
 }
 
 // An Entry is one state of a database, a recovery point: what it is, and where in the store each of its
 // chunks is. It needs no other entry but for the frames that it names.
 type Entry struct {
-	Name     manifest.Fingerprint // of the name of the replica, so that no entry is taken for one of another
+	Name     manifest.Fingerprint // NameSum of the name of the replica, so that no entry is taken for one of another
 	Number   uint64               // from 1, without gaps when appended
 	Previous manifest.Fingerprint // of the header of the entry before; zero in the first
 	Appended time.Time            // by the clock of the writer, UTC
@@ -34,67 +50,106 @@ type Entry struct {
 	Blocks []Block // manifest.BlockCount(manifest.Count(Size)) of them
 }
 
+// NameSum is the Name of the entries of the replica with that name.
+func NameSum(name string) manifest.Fingerprint { return manifest.Sum([]byte(name)) }
+
+// Check fails with [ErrCorrupt] unless e is an entry of the replica with that name and has that number,
+// or any number if that is 0. Everyone who reads one MUST call it.
+func (e *Entry) Check(name string, number uint64) error {
+	switch {
+	case e.Name != NameSum(name):
+		return corrupt("the entry is one of another replica")
+	case number != 0 && e.Number != number:
+		return corrupt("the entry has the number %d, not %d", e.Number, number)
+	}
+	return nil
+}
+
 // Contents is the tree digest, as that of a manifest of the same database is.
-func (e *Entry) Contents() manifest.Fingerprint { panic("not yet") }
-
-// A Block says where the chunks of an index block are: of manifest.BlockChunks successive ones.
-type Block struct {
-	// Digest is the fingerprint of the list of the fingerprints of the chunks, as they are now:
-	// manifest.Block's Digest.
-	Digest manifest.Fingerprint
-	// Stored is the frame of kind KindIndex with the block as it once was, maybe longer or shorter; the zero Place
-	// if there is none.
-	Stored Place
-	// Overrides are the chunks that Stored does not have or has differently, by ascending place.
-	Overrides []Override
+func (e *Entry) Contents() manifest.Fingerprint {
+	digests := make([]manifest.Fingerprint, len(e.Blocks))
+	for b := range e.Blocks {
+		digests[b] = e.Blocks[b].Digest
+	}
+	return manifest.Sum(manifest.AppendList(nil, digests))
 }
 
-// An Override is one chunk of a block.
-type Override struct {
-	Place int // in the block
-	Chunk Chunk
+// Validate checks every rule of the format but those about what is in stored blocks, which [Entry.Block]
+// checks. It fails with [ErrCorrupt].
+func (e *Entry) Validate() error {
+	if err := e.validateLog(); err != nil {
+		return err
+	}
+	if err := e.validateState(); err != nil {
+		return err
+	}
+	count := manifest.Count(e.Size)
+	if len(e.Blocks) != manifest.BlockCount(count) {
+		return corrupt("%d index blocks for %d bytes, which have %d", len(e.Blocks), e.Size, manifest.BlockCount(count))
+	}
+	for b := range e.Blocks {
+		if err := e.validateBlock(b, manifest.BlockLen(count, b)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// A Chunk is where one is: its pages in the order of Layers, each in exactly one of them.
-// The chunk of zeros (manifest.ZeroChunk) has no layers.
-type Chunk struct {
-	Sum    manifest.Fingerprint
-	Layers []Layer
+// validateLog checks what is about the log.
+func (e *Entry) validateLog() error {
+	var none manifest.Fingerprint
+	switch {
+	case e.Name == none:
+		return corrupt("no name")
+	case e.Number == 0 || e.Number > MaxNumber:
+		return corrupt("number %d is out of range", e.Number)
+	case (e.Previous == none) != (e.Number == 1):
+		return corrupt("number %d, and the entry before it has the fingerprint %v", e.Number, e.Previous)
+	case e.Owner.Spool == [16]byte{}:
+		return corrupt("no owner")
+	case e.Appended.IsZero():
+		return corrupt("no time")
+	}
+	return checkTime("time", e.Appended)
 }
 
-// A Layer is the pages of a chunk that one frame has. Bit i of Pages is page i; a page has PageSize bytes, the last
-// of a database may have fewer. The frame may have more pages of the chunk, which others have replaced.
-type Layer struct {
-	Frame Place
-	Pages uint16
+// validateState checks what a manifest has too.
+func (e *Entry) validateState() error {
+	switch {
+	case e.Header == manifest.Fingerprint{}:
+		return corrupt("no fingerprint of the header")
+	case e.Size < 0 || e.Size > manifest.MaxSize:
+		return corrupt("size %d is out of range", e.Size)
+	case e.Sequence > manifest.MaxSequence:
+		return corrupt("sequence %d is out of range", e.Sequence)
+	case len(e.VersionID) > manifest.MaxVersionID:
+		return corrupt("version id has %d bytes", len(e.VersionID))
+	}
+	if err := checkString("generator", e.Generator); err != nil {
+		return err
+	}
+	if err := checkString("writer", e.Writer); err != nil {
+		return err
+	}
+	if e.SourceTime.IsZero() {
+		return nil
+	}
+	return checkTime("source time", e.SourceTime)
 }
 
-// PageSize is the granularity of deltas, whatever the page size of the database.
-const PageSize = 4096
-
-// An ObjectID names an object that has frames: an entry, or a pack.
-type ObjectID struct {
-	Entry uint64 // number of the entry; a pack was made for the entry of that number
-	Part  uint32 // 0 is the entry itself, packs count from 1
-	Nonce uint64 // random, in the key of a pack, so that two writers never write the same; 0 for an entry
+func checkTime(what string, t time.Time) error {
+	if s := t.Unix(); s < 0 || s > maxSeconds {
+		return corrupt("%s %d seconds is out of range", what, s)
+	}
+	return nil
 }
 
-// A Place is where a frame is.
-type Place struct {
-	Object         ObjectID
-	Offset, Length int64
+func checkString(what, s string) error {
+	switch {
+	case len(s) > manifest.MaxString:
+		return corrupt("%s has %d bytes", what, len(s))
+	case !utf8.ValidString(s):
+		return corrupt("%s is not UTF-8", what)
+	}
+	return nil
 }
-
-// IsZero says that there is no frame.
-func (p Place) IsZero() bool { return p == Place{} }
-
-// EncodeEntry returns the header that the object of an entry begins with. Frames follow it directly, so that the places
-// of frames in the entry itself are offsets in the object: inline frames come behind the header, whose length
-// depends on those offsets. That is why offsets within an entry count from the END of its header: Place.Offset of a
-// frame whose object is an entry (Part 0) is relative to the first byte behind the header.
-func EncodeEntry(e *Entry) ([]byte, error) { panic("not yet") }
-
-// DecodeEntry decodes and validates the header at the beginning of an object, and returns its length. It fails with
-// ErrShort if b ends before the header does: need is then how many bytes have to be there, or 0 if even that
-// is not known yet. ErrVersion, ErrCorrupt.
-func DecodeEntry(b []byte) (e *Entry, length, need int, err error) { panic("not yet") }

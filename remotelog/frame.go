@@ -1,6 +1,11 @@
 package remotelog
 
-import "github.com/boule-db/boule/manifest"
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/boule-db/boule/manifest"
+)
 
 // A Kind is what is in a frame.
 type Kind byte
@@ -12,59 +17,124 @@ const (
 	KindIndex Kind = 3 // an index block with places
 )
 
-// Bounds of frames, before they are compressed.
+// Bounds of frames.
 const (
-	MaxDelta = 1 << 20 // a writer makes deltas of about 256 KiB
-	MaxIndex = 1 << 20
+	MaxDelta = 1 << 20 // before it is compressed; a writer makes deltas of about 256 KiB
+	MaxIndex = 4 << 20 // before it is compressed; more than any index block has
+	// FrameHead is how many bytes a frame has beside what is in it.
+	FrameHead = sumSize + 2 + 4 + 4
+	// MaxFrame is the length of the longest frame.
+	MaxFrame = FrameHead + MaxIndex
 )
 
-// AppendFrame appends a frame: kind, length and XXH3-128 of raw, and raw compressed.
-func AppendFrame(b []byte, kind Kind, raw []byte) []byte { panic("not yet") }
-
-// DecodeFrame returns what a frame has, verified by its own fingerprint. b is exactly the frame. It allocates no more than
-// what the kind allows, whatever b says.
-func DecodeFrame(b []byte, want Kind) (raw []byte, err error) { panic("not yet") }
-
-// AppendIndex appends the raw content of a frame of kind KindIndex: 1 to manifest.BlockChunks chunks.
-func AppendIndex(b []byte, chunks []Chunk) []byte { panic("not yet") }
-
-// DecodeIndex is the reverse of AppendIndex.
-func DecodeIndex(raw []byte) ([]Chunk, error) { panic("not yet") }
-
-// A Delta is the pages of one chunk in a frame of kind KindDelta.
-type Delta struct {
-	Chunk int64  // number of the chunk in the database
-	Pages uint16 // which
-	Data  []byte // their bytes, in order; only page 15, or the last of the database, may be shorter than PageSize
+// max returns how many bytes a frame of the kind may hold, 0 for an unknown kind.
+func (k Kind) max() int {
+	switch k {
+	case KindChunk:
+		return manifest.ChunkSize
+	case KindDelta:
+		return MaxDelta
+	case KindIndex:
+		return MaxIndex
+	}
+	return 0
 }
 
-// AppendDeltas appends the raw content of a frame of kind KindDelta: chunks ascending.
-func AppendDeltas(b []byte, deltas []Delta) []byte { panic("not yet") }
+// How the content of a frame is kept.
+const (
+	asIs       = 0
+	compressed = 1
+)
 
-// DecodeDeltas is the reverse of AppendDeltas. Data are parts of raw.
-func DecodeDeltas(raw []byte) ([]Delta, error) { panic("not yet") }
+// AppendFrame appends a frame with raw in it, compressed unless that is longer. It panics if raw is empty or longer than the
+// kind allows.
+func AppendFrame(b []byte, kind Kind, raw []byte) []byte {
+	if len(raw) == 0 || len(raw) > kind.max() {
+		panic(fmt.Sprintf("remotelog: AppendFrame: %d bytes for kind %d", len(raw), kind))
+	}
+	start := len(b)
+	var head [FrameHead]byte
+	b = compress(append(b, head[:]...), raw)
+	form := byte(compressed)
+	if len(b)-start-FrameHead >= len(raw) {
+		b, form = append(b[:start+FrameHead], raw...), asIs
+	}
+	frame := b[start:]
+	frame[sumSize], frame[sumSize+1] = byte(kind), form
+	binary.BigEndian.PutUint32(frame[sumSize+2:], uint32(len(raw)))
+	binary.BigEndian.PutUint32(frame[sumSize+6:], uint32(len(frame)-FrameHead))
+	appendSum(frame[:0], manifest.Sum(frame[sumSize:]))
+	return b
+}
 
-// Names of objects. The name of a replica is that of its manifest (manifest.Name).
+// A frameHead is what a frame begins with, behind its fingerprint.
+type frameHead struct {
+	kind        Kind
+	form        byte
+	raw, stored int // lengths of what is in the frame, and of how it is kept
+}
 
-// EntryKey is the key, in the store for manifests, of an entry: log/NAME/NUMBER in 16 hex digits.
-func EntryKey(name string, number uint64) string { panic("not yet") }
+// parseHead checks all that the first FrameHead bytes of a frame alone can say.
+func parseHead(b []byte) (h frameHead, err error) {
+	if len(b) < FrameHead {
+		return h, corrupt("a frame of %d bytes", len(b))
+	}
+	h = frameHead{kind: Kind(b[sumSize]), form: b[sumSize+1]}
+	raw, stored := binary.BigEndian.Uint32(b[sumSize+2:]), binary.BigEndian.Uint32(b[sumSize+6:])
+	limit := uint32(h.kind.max())
+	switch {
+	case limit == 0:
+		return h, corrupt("a frame of kind %d", h.kind)
+	case raw == 0 || raw > limit || stored == 0 || stored > raw:
+		return h, corrupt("a frame of kind %d with %d bytes kept as %d", h.kind, raw, stored)
+	case h.form > compressed || (h.form == asIs) != (raw == stored):
+		return h, corrupt("a frame of form %d with %d bytes kept as %d", h.form, raw, stored)
+	}
+	h.raw, h.stored = int(raw), int(stored)
+	return h, nil
+}
 
-// EntryPrefix is what the keys of the entries of a replica begin with.
-func EntryPrefix(name string) string { panic("not yet") }
+// FrameLen returns the kind and the length of the frame that b begins with, of which FrameHead bytes are enough. So the frames in an
+// object are found without any entry; whether they are sound, OpenFrame says. It fails with [ErrCorrupt].
+func FrameLen(b []byte) (kind Kind, length int, err error) {
+	h, err := parseHead(b)
+	if err != nil {
+		return 0, 0, err
+	}
+	return h.kind, FrameHead + h.stored, nil
+}
 
-// ParseEntryKey is the reverse of EntryKey, for what is under EntryPrefix.
-func ParseEntryKey(name, key string) (number uint64, ok bool) { panic("not yet") }
+// OpenFrame returns the kind of a frame and what is in it, verified by its own fingerprint. b is exactly the frame. It allocates no more
+// than what the kind allows, whatever b says. The result may be part of b. It fails with [ErrCorrupt].
+func OpenFrame(b []byte) (kind Kind, raw []byte, err error) {
+	h, err := parseHead(b)
+	if err != nil {
+		return 0, nil, fmt.Errorf("open frame: %w", err)
+	}
+	body := b[FrameHead:]
+	if len(body) != h.stored {
+		return 0, nil, fmt.Errorf("open frame: %w", corrupt("it has %d bytes, not %d", len(b), FrameHead+h.stored))
+	}
+	if got, want := manifest.Sum(b[sumSize:]), manifest.At(b, 0); got != want {
+		return 0, nil, fmt.Errorf("open frame: %w", corrupt("it has the fingerprint %v, not %v", got, want))
+	}
+	if h.form == asIs {
+		return h.kind, body[:len(body):len(body)], nil
+	}
+	if raw, err = decompress(body, h.raw); err != nil {
+		return 0, nil, fmt.Errorf("open frame: %w", err)
+	}
+	return h.kind, raw, nil
+}
 
-// LatestKey is the key, in the store for manifests, of a copy of the header of a recent entry: latest/NAME.
-func LatestKey(name string) string { panic("not yet") }
-
-// PackKey is the key, in the store for chunks, of a pack: packs/NAME/ENTRY-PART-NONCE in 16, 8 and 16 hex digits.
-func PackKey(name string, id ObjectID) string { panic("not yet") }
-
-// PackPrefix is what the keys of the packs of a replica begin with.
-func PackPrefix(name string) string { panic("not yet") }
-
-// ParsePackKey is the reverse of PackKey, for what is under PackPrefix.
-func ParsePackKey(name, key string) (id ObjectID, ok bool) { panic("not yet") }
-
-var _ = manifest.ChunkSize
+// DecodeFrame is OpenFrame for a frame that must be of a kind.
+func DecodeFrame(b []byte, want Kind) (raw []byte, err error) {
+	kind, raw, err := OpenFrame(b)
+	if err != nil {
+		return nil, err
+	}
+	if kind != want {
+		return nil, fmt.Errorf("open frame: %w", corrupt("it is of kind %d, not %d", kind, want))
+	}
+	return raw, nil
+}
