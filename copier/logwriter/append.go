@@ -1,0 +1,218 @@
+package logwriter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/bits"
+	"slices"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+)
+
+// An appending is an entry that is being made.
+type appending struct {
+	w   *Writer
+	old *head
+	e   *remotelog.Entry
+	f   *frames
+
+	changed []*changedBlock // not yet in e
+
+	// What the Writer is to remember once the entry is there.
+	known   []knownChunk
+	touched []touchedBlock
+	fresh   blockCache // of those touched that were stored
+	spent   map[int]int64
+}
+
+// A touchedBlock is one that has changed, and how, unless that is in the cache of fresh ones.
+type touchedBlock struct {
+	block   int
+	changed []remotelog.Override
+}
+
+// A changedBlock is an index block with chunks that have changed.
+type changedBlock struct {
+	block     int
+	digest    manifest.Fingerprint
+	overrides []remotelog.Override // what has changed, by ascending place
+}
+
+// compose makes an entry that follows h: fill sets the blocks. Only if it succeeds does what the Writer remembers change.
+func (w *Writer) compose(ctx context.Context, h *head, e *remotelog.Entry, fill func(*appending) error) (Result, error) {
+	e.Name, e.Number, e.Owner = remotelog.NameSum(w.name), h.number()+1, w.o.Owner
+	if h.entry != nil {
+		e.Previous = manifest.Sum(h.header)
+	}
+	a := &appending{
+		w: w, old: h, e: e, f: w.newFrames(ctx, e.Number),
+		spent: make(map[int]int64),
+	}
+	defer a.f.stop()
+	err := fill(a)
+	if err == nil {
+		err = a.fold(ctx)
+	}
+	if err == nil {
+		err = a.f.finish()
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("append entry %d: %w", e.Number, err)
+	}
+	return a.commit(ctx)
+}
+
+// snapshot compares the state that m describes with that of the newest entry, and makes frames of what differs.
+func (a *appending) snapshot(ctx context.Context, m *manifest.Manifest, src Source) error {
+	a.e.Blocks = make([]remotelog.Block, len(m.Blocks))
+	for b := range m.Blocks {
+		if b < len(a.oldBlocks()) && a.oldBlocks()[b].Digest == m.Blocks[b].Digest {
+			a.e.Blocks[b] = a.oldBlocks()[b]
+			continue
+		}
+		if err := a.block(ctx, m, b, src); err != nil {
+			return err
+		}
+		if a.f.packing {
+			// From now on places are known at once, so nothing has to wait.
+			if err := a.settle(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return a.settle(ctx)
+}
+
+func (a *appending) oldBlocks() []remotelog.Block {
+	if a.old.entry == nil {
+		return nil
+	}
+	return a.old.entry.Blocks
+}
+
+// oldChunks returns the chunks of a block of the newest entry, which may have none.
+func (a *appending) oldChunks(ctx context.Context, b int) ([]remotelog.Chunk, error) {
+	if b >= len(a.oldBlocks()) {
+		return nil, nil
+	}
+	if chunks, ok := a.w.blocks.get(b); ok {
+		return chunks, nil
+	}
+	chunks, err := a.w.read.block(ctx, a.old.entry, b)
+	if err != nil {
+		return nil, fmt.Errorf("read index block %d of entry %d: %w", b, a.old.entry.Number, err)
+	}
+	a.w.blocks.set(b, chunks)
+	return chunks, nil
+}
+
+// block makes frames of what has changed in a block.
+func (a *appending) block(ctx context.Context, m *manifest.Manifest, b int, src Source) error {
+	list, err := m.Block(b, func(f manifest.Fingerprint) ([]byte, error) { return src.Block(ctx, f) })
+	if err != nil {
+		return fmt.Errorf("fingerprints of the snapshot: %w", err)
+	}
+	old, err := a.oldChunks(ctx, b)
+	if err != nil {
+		return err
+	}
+	c := &changedBlock{block: b, digest: m.Blocks[b].Digest}
+	a.changed = append(a.changed, c)
+	for place := range manifest.BlockLen(manifest.Count(m.Size), b) {
+		sum := manifest.At(list, place)
+		var before remotelog.Chunk
+		if place < len(old) {
+			if before = old[place]; before.Sum == sum {
+				continue
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		chunk, err := a.chunk(ctx, m, b*manifest.BlockChunks+place, sum, before, old, src)
+		if err != nil {
+			return err
+		}
+		c.overrides = append(c.overrides, remotelog.Override{Place: place, Chunk: chunk})
+	}
+	return nil
+}
+
+// chunk makes a frame of a chunk that has changed, or of the pages of it that have.
+func (a *appending) chunk(ctx context.Context, m *manifest.Manifest, i int, sum manifest.Fingerprint, before remotelog.Chunk,
+	near []remotelog.Chunk, src Source,
+) (remotelog.Chunk, error) {
+	if sum == manifest.ZeroChunk {
+		return remotelog.Chunk{Sum: sum}, nil
+	}
+	n := manifest.ChunkLen(m.Size, i)
+	data, err := m.First, error(nil)
+	if i > 0 {
+		data, err = src.Chunk(ctx, sum)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return a.elsewhere(ctx, i, n, sum, near, err)
+	case err != nil:
+		return remotelog.Chunk{}, fmt.Errorf("chunk %d of the snapshot: %w", i, err)
+	case len(data) != n || manifest.Sum(data) != sum:
+		err := fmt.Errorf("%w: %d bytes, want %d, with the fingerprint %v", manifest.ErrCorrupt, len(data), n, manifest.Sum(data))
+		return remotelog.Chunk{}, &MissingError{Chunk: i, Sum: sum, Err: err}
+	}
+	k := knownChunk{chunk: i, sum: sum, pages: sumPages(data)}
+	if len(a.known) < a.w.o.Remember {
+		a.known = append(a.known, k)
+	}
+	all := remotelog.AllPages(n)
+	pages := all
+	if known := a.w.pages.get(i, before.Sum); known != nil && len(before.Layers) > 0 {
+		pages = known.differ(&k.pages, n)
+	}
+	chunk := remotelog.Chunk{Sum: sum}
+	if 4*bits.OnesCount16(pages) > 3*bits.OnesCount16(all) {
+		chunk.Layers = []remotelog.Layer{{Pages: all}}
+		return chunk, a.f.add(remotelog.KindChunk, data, &chunk.Layers[0].Frame)
+	}
+	chunk.Layers = before.Layers
+	chunk.Truncate(n)
+	if pages == 0 {
+		return chunk, nil // it was only cut off at the end of a page
+	}
+	chunk.Cover(pages, remotelog.Place{})
+	d := remotelog.Delta{Chunk: int64(i), Pages: pages, Data: appendPages(nil, data, pages)}
+	return chunk, a.f.addDelta(d, &chunk.Layers[len(chunk.Layers)-1].Frame)
+}
+
+// elsewhere looks for a chunk that is not at hand in the newest entry: in near, the chunks of the same block, then
+// everywhere. It is made a frame of its own, since frames of pages say which chunk they are for.
+func (a *appending) elsewhere(ctx context.Context, i, n int, sum manifest.Fingerprint, near []remotelog.Chunk, why error) (remotelog.Chunk, error) {
+	at := indexOf(near, sum)
+	if at >= 0 {
+		at += i / manifest.BlockChunks * manifest.BlockChunks
+	}
+	for b := 0; at < 0 && b < len(a.oldBlocks()); b++ {
+		chunks, err := a.oldChunks(ctx, b)
+		if err != nil {
+			return remotelog.Chunk{}, err
+		}
+		if at = indexOf(chunks, sum); at >= 0 {
+			at += b * manifest.BlockChunks
+		}
+	}
+	if at < 0 || manifest.ChunkLen(a.old.entry.Size, at) != n {
+		return remotelog.Chunk{}, &MissingError{Chunk: i, Sum: sum, Err: why}
+	}
+	data, err := a.w.read.chunk(ctx, a.old.entry, at)
+	if err != nil {
+		return remotelog.Chunk{}, fmt.Errorf("read chunk %d of entry %d: %w", at, a.old.entry.Number, err)
+	}
+	chunk := remotelog.Chunk{Sum: sum, Layers: []remotelog.Layer{{Pages: remotelog.AllPages(n)}}}
+	return chunk, a.f.add(remotelog.KindChunk, data, &chunk.Layers[0].Frame)
+}
+
+func indexOf(chunks []remotelog.Chunk, sum manifest.Fingerprint) int {
+	return slices.IndexFunc(chunks, func(c remotelog.Chunk) bool { return c.Sum == sum })
+}

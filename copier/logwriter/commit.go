@@ -1,0 +1,129 @@
+package logwriter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/store"
+)
+
+// commit puts the entry, after all that it names, and makes what the Writer remembers that of the new one.
+func (a *appending) commit(ctx context.Context) (Result, error) {
+	w := a.w
+	a.e.Appended = w.o.Now().UTC()
+	header, err := remotelog.EncodeEntry(a.e)
+	if err != nil {
+		return Result{}, fmt.Errorf("append entry %d: %w", a.e.Number, err)
+	}
+	body := slices.Concat(header, a.f.inline)
+	info, err := w.create(ctx, a.old, a.e, body)
+	if err != nil {
+		w.forget() // whatever happened, the next call has to look
+		if errors.Is(err, errMoved) || errors.Is(err, ErrFenced) {
+			return Result{}, err
+		}
+		return Result{}, fmt.Errorf("append entry %d: %w", a.e.Number, err)
+	}
+	w.head = &head{entry: a.e, header: header, time: info.ModTime, etag: info.ETag, mine: true}
+	w.spent, w.owned = a.spent, true
+	for i := range a.known {
+		w.pages.set(&a.known[i])
+	}
+	a.renewBlocks()
+	w.refresh(ctx)
+	return Result{Entry: a.e.Number, Objects: a.f.objects + 1, Bytes: a.f.uploaded + int64(len(body))}, nil
+}
+
+// renewBlocks makes the cache of blocks that of the new entry.
+func (a *appending) renewBlocks() {
+	cache := &a.w.blocks
+	for _, t := range a.touched {
+		if _, ok := a.fresh.get(t.block); ok {
+			continue
+		}
+		if old, ok := cache.get(t.block); ok && t.changed != nil {
+			cache.set(t.block, apply(old, t.changed, a.length(t.block)))
+		} else {
+			cache.drop(t.block)
+		}
+	}
+	for _, c := range a.fresh.list {
+		cache.set(c.block, c.chunks)
+	}
+	for b := len(a.e.Blocks); b < len(a.oldBlocks()); b++ {
+		cache.drop(b)
+	}
+}
+
+// create puts an entry if there is none of its number. errMoved: there is one of the same owner.
+func (w *Writer) create(ctx context.Context, old *head, e *remotelog.Entry, body []byte) (store.Info, error) {
+	if w.plain == yes {
+		return w.createPlain(ctx, old, e, body)
+	}
+	key := remotelog.EntryKey(w.name, e.Number)
+	info, err := w.entries.Put(ctx, key, body, store.Condition{IfAbsent: true})
+	switch {
+	case err == nil:
+		return info, nil
+	case errors.Is(err, errors.ErrUnsupported):
+		w.isPlain()
+		return w.createPlain(ctx, old, e, body)
+	case ctx.Err() != nil, store.IsPermanent(err) && !errors.Is(err, store.ErrPrecondition):
+		return store.Info{}, err
+	}
+	// Somebody else was faster, or the put was carried out though its reply was lost. What is there tells.
+	info, other, rerr := w.readBack(ctx, e.Number, body)
+	switch {
+	case rerr != nil:
+		return store.Info{}, errors.Join(err, fmt.Errorf("read it back: %w", rerr))
+	case other == nil && info.Key == "":
+		return store.Info{}, err // it was not carried out
+	case other == nil:
+		return info, nil
+	}
+	return store.Info{}, w.lostTo(other, e.Takeover)
+}
+
+// readBack reads the entry with a number. If it is the one that was to be put, other is nil; if there is none, so is
+// info.
+func (w *Writer) readBack(ctx context.Context, number uint64, body []byte) (info store.Info, other *remotelog.Entry, err error) {
+	key := remotelog.EntryKey(w.name, number)
+	// That of somebody else may be longer, but not so long that it does not begin with a header.
+	obj, err := w.entries.Get(ctx, key, &store.GetOptions{Length: int64(max(len(body), remotelog.MaxHeader))})
+	if store.IsNotExist(err) {
+		return store.Info{}, nil, nil
+	}
+	if err != nil {
+		return store.Info{}, nil, err
+	}
+	var there bytes.Buffer
+	_, err = there.ReadFrom(obj.Body)
+	if err = errors.Join(err, obj.Body.Close()); err != nil {
+		return store.Info{}, nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	if obj.Size == int64(len(body)) && bytes.Equal(there.Bytes(), body) {
+		obj.Key = key
+		return obj.Info, nil, nil
+	}
+	other, _, _, err = remotelog.DecodeEntry(there.Bytes())
+	if err == nil {
+		err = other.Check(w.name, number)
+	}
+	if err != nil {
+		return store.Info{}, nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return obj.Info, other, nil
+}
+
+// lostTo says what it means that the entry that was to be put is one of somebody else.
+func (w *Writer) lostTo(other *remotelog.Entry, take bool) error {
+	if other.Owner.Same(w.o.Owner) || take {
+		return errMoved
+	}
+	w.fenced = fencedBy(other)
+	return w.fenced
+}

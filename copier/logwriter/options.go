@@ -1,0 +1,71 @@
+package logwriter
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/store"
+)
+
+// Options configures a [Writer]. In each field zero means the default.
+type Options struct {
+	// Owner is who appends. Required.
+	Owner remotelog.Owner
+	// Adopt is how old the newest entry of another owner must be for the replica to be adopted; 60s.
+	// Negative: it never is.
+	Adopt time.Duration
+	// PackSize is how many bytes of frames a pack has; 8 MiB.
+	PackSize int
+	// Inline is how many bytes of frames an entry has at most; more go to packs; 1 MiB. Negative: all do.
+	Inline int
+	// Jobs is how many packs are uploaded at a time. As many and one more are in memory; 4.
+	Jobs int
+	// LatestEvery is after how many entries the copy of the newest is refreshed; 16.
+	LatestEvery int
+	// Remember is of how many chunks the writer knows the pages that it uploaded last, so that only those are
+	// uploaded that differ; 32768, with about 350 bytes each. Negative: none.
+	Remember int
+	// Logger gets what nobody has to know at once. Nil discards it.
+	Logger *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Compress makes frames; nil means remotelog.AppendFrame. Others bound how much is compressed at a time.
+	Compress func(b []byte, kind remotelog.Kind, raw []byte) []byte
+	// Request is told of each request before it is sent, with the bytes of its body. It may be nil, and is
+	// called concurrently.
+	Request func(verb store.Verb, bytes int)
+}
+
+func (o Options) withDefaults() Options {
+	def := func(p *int, d int) {
+		switch {
+		case *p == 0:
+			*p = d
+		case *p < 0:
+			*p = 0
+		}
+	}
+	if o.Adopt == 0 {
+		o.Adopt = time.Minute
+	}
+	def(&o.PackSize, 8<<20)
+	def(&o.Inline, 1<<20)
+	def(&o.Jobs, 4)
+	def(&o.LatestEvery, 16)
+	def(&o.Remember, 32768)
+	o.Jobs, o.LatestEvery = max(o.Jobs, 1), max(o.LatestEvery, 1)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Compress == nil {
+		o.Compress = remotelog.AppendFrame
+	}
+	if o.Request == nil {
+		o.Request = func(store.Verb, int) {}
+	}
+	return o
+}

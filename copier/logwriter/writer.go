@@ -1,0 +1,214 @@
+package logwriter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/store"
+)
+
+// maxMoves is how often an append begins again because another process of the same owner was faster.
+const maxMoves = 8
+
+// errMoved says that the newest entry is another one than it was thought to be, by the same owner.
+var errMoved = errors.New("logwriter: the log has moved on")
+
+// A Source has what is new in a snapshot.
+type Source interface {
+	// Block returns an index block that the manifest names, as a manifest.BlockReader does.
+	Block(ctx context.Context, f manifest.Fingerprint) ([]byte, error)
+	// Chunk returns a chunk. It fails with fs.ErrNotExist if the chunk is not at hand, since it has not
+	// changed since the last snapshot that was appended.
+	Chunk(ctx context.Context, f manifest.Fingerprint) ([]byte, error)
+}
+
+// A Result says what an append did.
+type Result struct {
+	Entry     uint64 // number of the newest entry now
+	Unchanged bool   // it was the same state already; nothing was sent
+	Objects   int    // put, without the copy of the newest entry
+	Bytes     int64  // that they have
+}
+
+// A Writer appends to one replica. It is safe for concurrent use, one call after the other. Several
+// Writers, also those of other processes, may append to the same replica if they have the same owner.
+type Writer struct {
+	packs, entries store.Store
+	name           string
+	o              Options
+	read           reader
+
+	mu     sync.Mutex // one call at a time; guards what follows
+	head   *head      // the newest entry, as far as known; nil if it has to be read
+	fenced error      // why nothing can be appended any more
+	owned  bool       // this Writer has appended
+	pages  *pageMemory
+	blocks blockCache    // of head
+	spent  map[int]int64 // bytes of overrides of blocks in entries since the block was stored
+	latest uint64        // the copy of the newest entry is that of this one; 0 if unknown
+	plain  ternary       // the store ignores conditions
+}
+
+// A head is what is known of the newest entry.
+type head struct {
+	entry  *remotelog.Entry // nil if there is none
+	header []byte           // encoded
+	time   time.Time        // of the object, or of a copy of it, by the clock of the store
+	etag   string           // of the object; empty if not known
+	mine   bool             // this Writer appended it
+}
+
+func (h *head) number() uint64 {
+	if h.entry == nil {
+		return 0
+	}
+	return h.entry.Number
+}
+
+// A ternary is a truth that may not be known.
+type ternary int
+
+const (
+	unknown ternary = iota
+	no
+	yes
+)
+
+// New returns a Writer for the replica of that name (manifest.Name), whose entries are in one store and whose packs are
+// in another, or the same. It does nothing yet.
+func New(packs, entries store.Store, name string, o Options) *Writer {
+	o = o.withDefaults()
+	packs, entries = counted{packs, o.Request}, counted{entries, o.Request}
+	return &Writer{
+		packs: packs, entries: entries, name: name, o: o,
+		read:  newReader(packs, entries, name),
+		pages: newPageMemory(o.Remember),
+	}
+}
+
+// Append makes m the newest state. If that is already so, it sends nothing. It fails with ErrFenced if the replica belongs
+// to another owner, ErrSuperseded if the same owner appended something newer, and a *MissingError if src
+// lacks a chunk that the newest entry does not have. After an error nothing was appended, or it is not known whether it was, as after
+// a lost reply; the next call finds out. It is always safe to try again.
+func (w *Writer) Append(ctx context.Context, m *manifest.Manifest, src Source) (Result, error) {
+	return w.append(ctx, m, src, false)
+}
+
+// Takeover is Append whoever appended last. It is for people to decide: the other writer is fenced by it.
+func (w *Writer) Takeover(ctx context.Context, m *manifest.Manifest, src Source) (Result, error) {
+	return w.append(ctx, m, src, true)
+}
+
+func (w *Writer) append(ctx context.Context, m *manifest.Manifest, src Source, take bool) (Result, error) {
+	if err := m.Validate(); err != nil {
+		return Result{}, fmt.Errorf("append: %w", err)
+	}
+	if m.Blocks == nil {
+		whole := *m
+		whole.Blocks = manifest.InlineBlocks(m.Chunks)
+		m = &whole
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if take {
+		w.fenced = nil
+		w.forget()
+	}
+	return w.repeat(ctx, func() (Result, error) { return w.try(ctx, m, src, take) })
+}
+
+// repeat calls try until no other process of the owner gets in between.
+func (w *Writer) repeat(ctx context.Context, try func() (Result, error)) (Result, error) {
+	if w.fenced != nil {
+		return Result{}, w.fenced
+	}
+	for range maxMoves {
+		res, err := try()
+		if !errors.Is(err, errMoved) || ctx.Err() != nil {
+			return res, err
+		}
+		w.forget()
+	}
+	return Result{}, ErrContended
+}
+
+// try appends m once. errMoved: begin again.
+func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take bool) (Result, error) {
+	h, err := w.current(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	foreign := h.entry != nil && !h.entry.Owner.Same(w.o.Owner)
+	switch {
+	case foreign && !take:
+		if err := w.adopt(h); err != nil {
+			return Result{}, err
+		}
+	case h.entry == nil || foreign:
+	case m.Sequence == h.entry.Sequence && m.Size == h.entry.Size && m.Contents() == h.entry.Contents() && !take:
+		return Result{Entry: h.entry.Number, Unchanged: true}, nil
+	case m.Sequence <= h.entry.Sequence && !take:
+		return Result{}, fmt.Errorf("%w: sequence %d, entry %d has %d",
+			ErrSuperseded, m.Sequence, h.entry.Number, h.entry.Sequence)
+	}
+	if err := w.probe(ctx, h); err != nil {
+		return Result{}, err
+	}
+	e := &remotelog.Entry{
+		Takeover: take, Header: m.Header, VersionID: m.VersionID, Sequence: m.Sequence, Size: m.Size,
+		SourceTime: m.SourceTime, Generator: m.Generator, Writer: m.Writer,
+	}
+	return w.compose(ctx, h, e, func(a *appending) error { return a.snapshot(ctx, m, src) })
+}
+
+// current returns the newest entry.
+func (w *Writer) current(ctx context.Context) (*head, error) {
+	if w.head != nil {
+		return w.head, nil
+	}
+	h, err := w.read.head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the newest entry: %w", err)
+	}
+	w.head = h
+	return h, nil
+}
+
+// forget makes the next call read the newest entry again. What is remembered of pages stays: it is
+// only used where it fits.
+func (w *Writer) forget() {
+	w.head, w.spent = nil, nil
+	w.blocks.clear()
+}
+
+// adopt decides whether the replica of another owner may be appended to. A Writer that had it already and lost it
+// does not take it back by itself.
+func (w *Writer) adopt(h *head) error {
+	if w.owned {
+		w.fenced = fencedBy(h.entry)
+		return w.fenced
+	}
+	age := w.o.Now().Sub(h.time)
+	if w.o.Adopt < 0 || age < w.o.Adopt {
+		w.forget() // it may be old enough the next time
+		return fencedBy(h.entry)
+	}
+	w.o.Logger.Warn("adopting the replica of a writer that has not appended lately",
+		"name", w.name, "entry", h.entry.Number, "writer", h.entry.Writer, "age", age)
+	return nil
+}
+
+// Close refreshes the copy of the newest entry if it is stale. The Writer must not be used afterwards.
+func (w *Writer) Close(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.head == nil || !w.head.mine || w.latest == w.head.number() {
+		return nil
+	}
+	return w.putLatest(ctx, w.head)
+}
