@@ -76,12 +76,12 @@ func (c *Cache) Stats() CacheStats {
 	return s
 }
 
-// get returns the chunk f, calling fetch if it has to. The result is shared: it
-// must not be written to. Errors are not kept.
+// Get returns the chunk f, calling fetch if it has to, which must return a chunk that is verified and that
+// nobody writes to any more. The result is shared: it must not be written to. Errors are not kept.
 //
 // fetch runs in a goroutine of its own, so that one reader giving up does not
 // spoil it for the others. Its context ends when the last of them gives up.
-func (c *Cache) get(ctx context.Context, f manifest.Fingerprint, fetch func(context.Context) ([]byte, error)) ([]byte, error) {
+func (c *Cache) Get(ctx context.Context, f manifest.Fingerprint, fetch func(context.Context) ([]byte, error)) ([]byte, error) {
 	c.mu.Lock()
 	if el, ok := c.entries[f]; ok {
 		c.recent.MoveToFront(el)
@@ -108,6 +108,14 @@ func (c *Cache) get(ctx context.Context, f manifest.Fingerprint, fetch func(cont
 	}
 }
 
+// Has says whether the chunk f is there. That does not count as a use of it.
+func (c *Cache) Has(f manifest.Fingerprint) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.entries[f]
+	return ok
+}
+
 // start begins a fetch; the caller holds c.mu.
 func (c *Cache) start(ctx context.Context, f manifest.Fingerprint, fetch func(context.Context) ([]byte, error)) *flight {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -130,7 +138,7 @@ func (c *Cache) start(ctx context.Context, f manifest.Fingerprint, fetch func(co
 }
 
 // wait waits for fetches that go on although nobody needs them, because they have
-// not yet noticed that they were cancelled. Nobody may call get meanwhile.
+// not yet noticed that they were cancelled. Nobody may call Get meanwhile.
 func (c *Cache) wait() { c.fetches.Wait() }
 
 // leave is called by a waiter that gives up.

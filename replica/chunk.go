@@ -53,7 +53,7 @@ func (r *reader) local(f manifest.Fingerprint) ([]byte, bool) {
 func (r *reader) fetch(ctx context.Context, f manifest.Fingerprint) ([]byte, error) {
 	fetch := func(ctx context.Context) ([]byte, error) { return fetchChunk(ctx, r.sources, f) }
 	if r.cache != nil {
-		return r.cache.get(ctx, f, fetch)
+		return r.cache.Get(ctx, f, fetch)
 	}
 	return fetch(ctx)
 }

@@ -1,0 +1,307 @@
+package logrep
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/store"
+)
+
+// CheckOptions configure [Log.Check]. Nil is the same as the zero value.
+type CheckOptions struct {
+	// Percent is how many of the chunks are fetched, put together and compared with their fingerprints: 0 is
+	// none, 100 and more is all. Each is, once, in each version that any entry has.
+	Percent int
+	// Jobs is how many requests are under way at a time; 0 means 8.
+	Jobs int
+}
+
+// CheckStats are what [Log.Check] saw.
+type CheckStats struct {
+	Entries     int   // that were kept
+	EntryBytes  int64 // of their objects
+	Packs       int
+	PackBytes   int64
+	Unused      int   // packs that no entry names
+	UnusedBytes int64 // that they have
+	Versions    int   // of chunks, in all entries
+	Read        int   // of those, how many were put together and are sound
+	Faults      int
+}
+
+// Check looks whether everything is there that the entries which were kept need: every header and every index block
+// is read and verified, and all frames that they name lie within objects of the list; CheckOptions say which data are read too.
+// fault is called with everything that is wrong, by one goroutine at a time; what is wrong with an object as a whole
+// is told once. The error is about something else, which ended the check.
+//
+// It remembers some bytes for every version of a chunk, and every pack.
+func (l *Log) Check(ctx context.Context, opts *CheckOptions, fault func(*Fault)) (CheckStats, error) {
+	c := &checker{
+		l: l, fault: fault,
+		sizes: map[remotelog.ObjectID]int64{},
+		used:  map[remotelog.ObjectID]bool{},
+		lost:  map[remotelog.ObjectID]bool{},
+		seen:  map[manifest.Fingerprint]bool{},
+		told:  map[remotelog.Place]bool{},
+	}
+	if opts != nil {
+		c.opts = *opts
+	}
+	c.g = newGatherer(l, jobsOrDefault(c.opts.Jobs), c.read)
+	c.g.bad = c.bad
+	c.stopped = ctx.Err
+	if err := c.run(ctx); err != nil {
+		return c.stats, fmt.Errorf("check %s: %w", l.name, err)
+	}
+	return c.stats, nil
+}
+
+type checker struct {
+	l     *Log
+	opts  CheckOptions
+	g     *gatherer
+	fault func(*Fault)
+	// stopped is not nil if errors mean nothing any more.
+	stopped func() error
+
+	entries []entrySize
+	sizes   map[remotelog.ObjectID]int64  // bytes of frames that an object has at most
+	used    map[remotelog.ObjectID]bool   // objects that are named
+	lost    map[remotelog.ObjectID]bool   // objects that were told to be missing or too short
+	seen    map[manifest.Fingerprint]bool // versions of chunks
+	last    *Head                         // the entry before, if it is sound
+
+	mu    sync.Mutex // guards the following, and is held while fault is called
+	told  map[remotelog.Place]bool
+	stats CheckStats
+}
+
+// An entrySize is what is remembered of every entry.
+type entrySize struct {
+	number uint64
+	size   int64
+}
+
+// bad reports an error if it is a fault, and returns it otherwise.
+func (c *checker) bad(err error) error {
+	if !isFault(err) || c.stopped() != nil {
+		return err
+	}
+	var f *Fault
+	if !errors.As(err, &f) {
+		f = &Fault{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !f.frame.IsZero() {
+		if c.told[f.frame] {
+			return nil
+		}
+		c.told[f.frame] = true
+	}
+	c.stats.Faults++
+	c.fault(&Fault{Object: f.Object, Err: err})
+	return nil
+}
+
+// read counts a chunk that is sound.
+func (c *checker) read(int, []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Read++
+	return nil
+}
+
+func (c *checker) run(ctx context.Context) error {
+	if err := c.list(ctx); err != nil {
+		return err
+	}
+	for item, f := range c.l.heads(ctx, c.items) {
+		if err := c.entry(ctx, item, f); err != nil {
+			return err
+		}
+	}
+	if err := c.g.flush(ctx); err != nil {
+		return err
+	}
+	for id, size := range c.sizes {
+		if id.Part > 0 && !c.used[id] {
+			c.stats.Unused++
+			c.stats.UnusedBytes += size
+		}
+	}
+	return c.latest(ctx)
+}
+
+// list lists all objects. Entries are listed before packs, for they are put after them, and read after both, for
+// those that are pruned meanwhile are not there then.
+func (c *checker) list(ctx context.Context) error {
+	for item, err := range c.l.List(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		c.entries = append(c.entries, entrySize{item.Number, item.Info.Size})
+		c.sizes[remotelog.ObjectID{Entry: item.Number}] = item.Info.Size
+		c.stats.Entries++
+		c.stats.EntryBytes += item.Info.Size
+	}
+	for info, err := range c.l.packs.List(ctx, remotelog.PackPrefix(c.l.name)) {
+		if err != nil {
+			return err
+		}
+		if id, ok := remotelog.ParsePackKey(c.l.name, info.Key); ok {
+			c.sizes[id] = info.Size
+			c.stats.Packs++
+			c.stats.PackBytes += info.Size
+		}
+	}
+	return nil
+}
+
+// items yields the entries of the list.
+func (c *checker) items(yield func(Item, error) bool) {
+	for _, e := range c.entries {
+		if !yield(Item{Number: e.number, Info: store.Info{Size: e.size}}, nil) {
+			return
+		}
+	}
+}
+
+// entry checks an entry, and what none before it had.
+func (c *checker) entry(ctx context.Context, item Item, f found) error {
+	last := c.last
+	c.last = nil
+	switch {
+	case errors.Is(f.err, store.ErrNotExist):
+		delete(c.sizes, remotelog.ObjectID{Entry: item.Number}) // pruned meanwhile
+		return nil
+	case f.err != nil:
+		return c.bad(f.err)
+	}
+	e := f.head.Entry
+	c.last = f.head
+	c.sizes[remotelog.ObjectID{Entry: e.Number}] = item.Info.Size - int64(f.head.HeaderLen)
+	if last != nil && last.Entry.Number == e.Number-1 && last.Sum() != e.Previous {
+		err := c.l.inHeader(e, corrupt("the entry before it has the fingerprint %v, not %v", last.Sum(), e.Previous))
+		if err := c.bad(err); err != nil {
+			return err
+		}
+	}
+	for b := range e.Blocks {
+		if last != nil && b < len(last.Entry.Blocks) && reflect.DeepEqual(e.Blocks[b], last.Entry.Blocks[b]) {
+			continue
+		}
+		if err := c.block(ctx, e, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) block(ctx context.Context, e *remotelog.Entry, b int) error {
+	if stored := e.Blocks[b].Stored; !stored.IsZero() {
+		if there, err := c.there(e, stored); !there || err != nil {
+			return err
+		}
+	}
+	chunks, err := c.l.Block(ctx, e, b)
+	if err != nil {
+		return c.bad(err)
+	}
+	for place := range chunks {
+		if err := c.chunk(ctx, e, b*manifest.BlockChunks+place, &chunks[place]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) chunk(ctx context.Context, e *remotelog.Entry, i int, chunk *remotelog.Chunk) error {
+	version := versionOf(i, chunk)
+	if len(chunk.Layers) == 0 || c.seen[version] {
+		return nil
+	}
+	c.seen[version] = true
+	c.stats.Versions++
+	all := true
+	for _, layer := range chunk.Layers {
+		there, err := c.there(e, layer.Frame)
+		if err != nil {
+			return err
+		}
+		all = all && there
+	}
+	if !all || int(version.Lo%100) >= c.opts.Percent {
+		return nil
+	}
+	return c.g.add(ctx, e, i, chunk)
+}
+
+// versionOf is the fingerprint of a chunk and of where it is.
+func versionOf(i int, c *remotelog.Chunk) manifest.Fingerprint {
+	b := binary.BigEndian.AppendUint64(nil, uint64(i))
+	b = manifest.AppendList(b, []manifest.Fingerprint{c.Sum})
+	for _, l := range c.Layers {
+		f := l.Frame
+		for _, v := range []uint64{f.Object.Entry, uint64(f.Object.Part), f.Object.Nonce, uint64(f.Offset), uint64(f.Length), uint64(l.Pages)} {
+			b = binary.BigEndian.AppendUint64(b, v)
+		}
+	}
+	return manifest.Sum(b)
+}
+
+// there says whether a frame is within an object that was listed, and reports it if not.
+func (c *checker) there(e *remotelog.Entry, p remotelog.Place) (bool, error) {
+	c.used[p.Object] = true
+	size, ok := c.sizes[p.Object]
+	if ok && p.End() <= size {
+		return true, nil
+	}
+	if c.lost[p.Object] {
+		return false, nil
+	}
+	c.lost[p.Object] = true
+	err := endsBefore
+	if !ok {
+		err = store.ErrNotExist
+	}
+	return false, c.bad(inEntry(e, c.l.inFrame(p, err)))
+}
+
+// latest checks the copy of the header of a recent entry.
+func (c *checker) latest(ctx context.Context) error {
+	key := remotelog.LatestKey(c.l.name)
+	b, info, err := store.ReadAll(ctx, c.l.entries, key, remotelog.MaxHeader)
+	switch {
+	case errors.Is(err, store.ErrNotExist):
+		return nil // as before the first one is put
+	case errors.Is(err, store.ErrTooLarge):
+		return c.bad(&Fault{Object: key, Err: corrupt("%w", err)})
+	case err != nil:
+		return err
+	}
+	e, length, _, err := remotelog.DecodeEntry(b)
+	copied, err := c.l.head(e, b, length, info, 0, err)
+	if err != nil {
+		return c.bad(err)
+	}
+	h, err := c.l.Entry(ctx, copied.Entry.Number)
+	switch {
+	case errors.Is(err, store.ErrNotExist):
+		return nil // pruned
+	case isFault(err):
+		return nil // told already
+	case err != nil:
+		return err
+	case !bytes.Equal(h.Encoded, copied.Encoded):
+		return c.bad(&Fault{Object: key, Err: corrupt("%s is not a copy of the header of entry %d", key, h.Entry.Number)})
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package logrep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/store"
+)
+
+// Contiguous is how long all entries are kept. Whoever saw the newest entry within that time
+// finds newer ones by counting on.
+const Contiguous = time.Minute
+
+// headerGuess is how many bytes of an entry are fetched at once. Most headers are shorter, and the frames behind
+// them are then at hand too.
+const headerGuess = 64 << 10
+
+// A Head is an entry as it was found.
+type Head struct {
+	Entry *remotelog.Entry
+	// Info is of the object that was read: the entry, or the copy of its header under
+	// remotelog.LatestKey, which is a little younger and has another ETag and Size. Key tells.
+	Info      store.Info
+	Encoded   []byte // the header
+	HeaderLen int    // its length
+}
+
+// Sum returns the fingerprint of the header, which the next entry has as Previous.
+func (h *Head) Sum() manifest.Fingerprint { return manifest.Sum(h.Encoded) }
+
+// Entry returns the entry with that number. If there is none, it fails with [ErrNotFound].
+func (l *Log) Entry(ctx context.Context, number uint64) (*Head, error) {
+	h, err := l.entry(ctx, number)
+	if errors.Is(err, store.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return h, err
+}
+
+func (l *Log) entry(ctx context.Context, number uint64) (*Head, error) {
+	key := remotelog.EntryKey(l.name, number)
+	b, info, err := getPart(ctx, l.entries, key, 0, headerGuess)
+	if err != nil {
+		return nil, err
+	}
+	e, length, need, err := remotelog.DecodeEntry(b)
+	if errors.Is(err, remotelog.ErrShort) && int64(need) <= info.Size && need > len(b) {
+		var more []byte
+		if more, _, err = getPart(ctx, l.entries, key, int64(len(b)), int64(need-len(b))); err != nil {
+			return nil, err
+		}
+		b = append(b, more...)
+		e, length, _, err = remotelog.DecodeEntry(b)
+	}
+	h, err := l.head(e, b, length, info, number, err)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > length {
+		l.tails.Add(number, b[length:])
+	}
+	return h, nil
+}
+
+// head is for the results of DecodeEntry.
+func (l *Log) head(e *remotelog.Entry, b []byte, length int, info store.Info, number uint64, err error) (*Head, error) {
+	if errors.Is(err, remotelog.ErrShort) {
+		err = corrupt("it ends within the header: %w", err)
+	}
+	if err == nil {
+		err = e.Check(l.name, number)
+	}
+	if err != nil {
+		return nil, &Fault{Object: info.Key, Err: fmt.Errorf("%s in %s: %w", info.Key, l.entries, err)}
+	}
+	l.learn(e.Number, int64(length))
+	return &Head{Entry: e, Info: info, Encoded: b[:length:length], HeaderLen: length}, nil
+}
+
+// latest returns the entry whose header was copied, or nil if there is no copy, or a damaged one.
+func (l *Log) latest(ctx context.Context) (*Head, error) {
+	b, info, err := store.ReadAll(ctx, l.entries, remotelog.LatestKey(l.name), remotelog.MaxHeader)
+	if errors.Is(err, store.ErrNotExist) || errors.Is(err, store.ErrTooLarge) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, length, _, err := remotelog.DecodeEntry(b)
+	h, err := l.head(e, b, length, info, 0, err)
+	if errors.Is(err, remotelog.ErrCorrupt) {
+		return nil, nil
+	}
+	return h, err
+}
+
+// Head returns the newest entry. last, which may be nil, is what Head returned before: if there is nothing newer, so
+// does it now, after one request if the last call was less than [Contiguous] ago. If there is no log,
+// it fails with [ErrNotFound].
+func (l *Log) Head(ctx context.Context, last *Head) (*Head, error) {
+	start := time.Now()
+	h, err := l.newestEntry(ctx, last)
+	if err != nil {
+		return nil, fmt.Errorf("find the newest entry of %s: %w", l.name, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if newer(h, l.newest) == h {
+		l.newest, l.asked = h, start
+	}
+	return h, nil
+}
+
+// seen returns what Head returned less than Contiguous ago, or nil.
+func (l *Log) seen() *Head {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.asked) >= Contiguous {
+		return nil
+	}
+	return l.newest
+}
+
+// newer returns the newer one of two entries, a if it is the same. Either may be nil.
+func newer(a, b *Head) *Head {
+	if a == nil || b != nil && b.Entry.Number > a.Entry.Number {
+		return b
+	}
+	return a
+}
+
+func (l *Log) newestEntry(ctx context.Context, last *Head) (*Head, error) {
+	if last != nil {
+		if seen := l.seen(); seen != nil {
+			return l.gallop(ctx, newer(last, seen))
+		}
+	}
+	from, err := l.latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if from == nil {
+		number, err := l.lastListed(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if last == nil || number > last.Entry.Number {
+			if from, err = l.Entry(ctx, number); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return l.gallop(ctx, newer(last, from))
+}
+
+// gallop returns the newest entry, given one so new that there are no gaps from there on.
+func (l *Log) gallop(ctx context.Context, newest *Head) (*Head, error) {
+	missing := uint64(0) // an entry that there is not
+	for step := uint64(1); missing == 0 || missing-newest.Entry.Number > 1; {
+		number := newest.Entry.Number + step
+		if missing > 0 {
+			number = newest.Entry.Number + (missing-newest.Entry.Number)/2
+		}
+		h, err := l.entry(ctx, number)
+		switch {
+		case err == nil:
+			newest, step = h, 2*step
+		case errors.Is(err, store.ErrNotExist):
+			missing = number
+		default:
+			return nil, err
+		}
+	}
+	return newest, nil
+}

@@ -1,0 +1,440 @@
+package logrep_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"iter"
+	"maps"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store"
+	"github.com/boule-db/boule/store/mem"
+)
+
+const name = "1563-boule%3Atest.com%3A2b53%2F%2Ftmp%2Ftest.db"
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantIs(t testing.TB, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%s: got %v, want %v", what, err, target)
+	}
+}
+
+// A database is sparse: what is not in chunks is zeros.
+type database struct {
+	size   int64
+	chunks map[int][]byte // never changed, only replaced
+}
+
+func (d *database) clone() *database { return &database{d.size, maps.Clone(d.chunks)} }
+
+// chunk returns chunk i.
+func (d *database) chunk(i int) []byte {
+	if c := d.chunks[i]; c != nil {
+		return c
+	}
+	return make([]byte, manifest.ChunkLen(d.size, i))
+}
+
+// resize truncates or extends.
+func (d *database) resize(size int64) {
+	d.size = size
+	for i, c := range d.chunks {
+		switch n := manifest.ChunkLen(size, i); {
+		case n == 0:
+			delete(d.chunks, i)
+		case n != len(c):
+			d.chunks[i] = append(bytes.Clone(c[:min(n, len(c))]), make([]byte, max(0, n-len(c)))...)
+		}
+	}
+}
+
+// write changes bytes within a chunk.
+func (d *database) write(off int64, p []byte) {
+	i := int(off / manifest.ChunkSize)
+	c := bytes.Clone(d.chunk(i))
+	copy(c[off%manifest.ChunkSize:], p)
+	if d.chunks == nil {
+		d.chunks = map[int][]byte{}
+	}
+	d.chunks[i] = c
+}
+
+// bytes returns all of a small one.
+func (d *database) bytes() []byte {
+	var b []byte
+	for i := range manifest.Count(d.size) {
+		b = append(b, d.chunk(i)...)
+	}
+	return b
+}
+
+// counting counts requests, and the bytes of gets.
+type counting struct {
+	*mem.Store
+	mu    sync.Mutex
+	calls map[store.Verb]int
+	bytes int64
+}
+
+func newCounting() *counting { return &counting{Store: mem.New(), calls: map[store.Verb]int{}} }
+
+func (c *counting) count(verb store.Verb, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[verb]++
+	c.bytes += n
+}
+
+func (c *counting) Get(ctx context.Context, key string, opts *store.GetOptions) (*store.Object, error) {
+	obj, err := c.Store.Get(ctx, key, opts)
+	n := int64(0)
+	if err == nil {
+		_, n, _ = opts.Range(obj.Size)
+	}
+	c.count(store.VerbGet, n)
+	return obj, err
+}
+
+func (c *counting) Head(ctx context.Context, key string) (store.Info, error) {
+	c.count(store.VerbHead, 0)
+	return c.Store.Head(ctx, key)
+}
+
+func (c *counting) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
+	return c.ListAfter(ctx, prefix, "")
+}
+
+// ListAfter is what store.ListAfter looks for.
+func (c *counting) ListAfter(ctx context.Context, prefix, after string) iter.Seq2[store.Info, error] {
+	return func(yield func(store.Info, error) bool) {
+		c.count(store.VerbList, 0)
+		n := 0
+		for info, err := range c.Store.List(ctx, prefix) {
+			if err == nil && info.Key <= after {
+				continue
+			}
+			if n++; n > 1000 {
+				n = 1
+				c.count(store.VerbList, 0)
+			}
+			if !yield(info, err) {
+				return
+			}
+		}
+	}
+}
+
+// requests returns the number of requests since the last call.
+func (c *counting) requests() map[store.Verb]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	calls := c.calls
+	c.calls, c.bytes = map[store.Verb]int{}, 0
+	return calls
+}
+
+func (c *counting) read() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes
+}
+
+// A writer makes a log.
+type writer struct {
+	t              testing.TB
+	packs, entries *counting
+	rng            *rand.Rand
+
+	entry    *remotelog.Entry // the newest
+	previous manifest.Fingerprint
+	db       *database // as in it
+	chunks   [][]remotelog.Chunk
+	now      time.Time
+	live     int64 // bytes of frames of the last entry
+
+	states map[uint64]*database // by entry
+}
+
+func newWriter(t testing.TB, seed uint64) *writer {
+	return &writer{
+		t: t, packs: newCounting(), entries: newCounting(), rng: rand.New(rand.NewPCG(seed, 1)),
+		db: &database{}, now: time.Unix(1700000000, 123).UTC(), states: map[uint64]*database{},
+	}
+}
+
+func (w *writer) log() *logrep.Log { return logrep.New(w.packs, w.entries, name) }
+
+// How an entry is to be made.
+type how struct {
+	pack  bool // frames go to packs
+	store bool // blocks that have changed are stored
+	index bool // the stored blocks too go to packs
+	whole bool // no deltas
+	quiet bool // the copy of the header is not put
+}
+
+// frames of one entry.
+type frames struct {
+	id     remotelog.ObjectID
+	inline []byte
+	pack   []byte
+	w      *writer
+}
+
+func (f *frames) add(pack bool, kind remotelog.Kind, raw []byte) remotelog.Place {
+	if !pack {
+		start := len(f.inline)
+		f.inline = remotelog.AppendFrame(f.inline, kind, raw)
+		return remotelog.Place{Object: remotelog.ObjectID{Entry: f.id.Entry}, Offset: int64(start), Length: int64(len(f.inline) - start)}
+	}
+	start := len(f.pack)
+	f.pack = remotelog.AppendFrame(f.pack, kind, raw)
+	p := remotelog.Place{Object: f.id, Offset: int64(start), Length: int64(len(f.pack) - start)}
+	if len(f.pack) >= 8<<20 {
+		f.cut()
+	}
+	return p
+}
+
+func (f *frames) cut() {
+	if len(f.pack) > 0 {
+		_, err := f.w.packs.Put(context.Background(), remotelog.PackKey(name, f.id), f.pack, store.Condition{IfAbsent: true})
+		check(f.w.t, err)
+		f.pack = nil
+		f.id.Part++
+	}
+}
+
+// append makes db the newest state.
+func (w *writer) append(db *database, h how) *remotelog.Entry {
+	w.t.Helper()
+	number := uint64(len(w.states) + 1)
+	w.now = w.now.Add(time.Second)
+	e := &remotelog.Entry{
+		Name: remotelog.NameSum(name), Number: number, Previous: w.previous, Appended: w.now,
+		Owner: remotelog.Owner{Spool: [16]byte{1}}, Header: manifest.HeaderSum(db.chunk(0)), Sequence: number, Size: db.size,
+		SourceTime: w.now,
+	}
+	f := &frames{id: remotelog.ObjectID{Entry: number, Part: 1, Nonce: w.rng.Uint64()}, w: w}
+	chunks := make([][]remotelog.Chunk, manifest.BlockCount(manifest.Count(db.size)))
+	for b := range chunks {
+		chunks[b] = w.block(f, db, b, h)
+	}
+	for b, list := range chunks {
+		e.Blocks = append(e.Blocks, w.index(f, b, list, h))
+	}
+	f.cut()
+	header, err := remotelog.EncodeEntry(e)
+	check(w.t, err)
+	ctx := context.Background()
+	_, err = w.entries.Put(ctx, remotelog.EntryKey(name, number), append(bytes.Clone(header), f.inline...), store.Condition{IfAbsent: true})
+	check(w.t, err)
+	if !h.quiet {
+		_, err = w.entries.Put(ctx, remotelog.LatestKey(name), header, store.Condition{})
+		check(w.t, err)
+	}
+	w.entry, w.previous, w.db, w.chunks = e, manifest.Sum(header), db.clone(), chunks
+	w.states[number] = w.db
+	w.live = 0
+	seen := map[remotelog.Place]bool{}
+	for _, list := range chunks {
+		for _, c := range list {
+			for _, l := range c.Layers {
+				if !seen[l.Frame] {
+					seen[l.Frame] = true
+					w.live += l.Frame.Length
+				}
+			}
+		}
+	}
+	return e
+}
+
+// block makes frames of what has changed in a block.
+func (w *writer) block(f *frames, db *database, b int, h how) []remotelog.Chunk {
+	n := manifest.BlockLen(manifest.Count(db.size), b)
+	list := make([]remotelog.Chunk, n)
+	var deltas []remotelog.Delta
+	var waiting []*remotelog.Chunk
+	flush := func() {
+		if len(deltas) == 0 {
+			return
+		}
+		p := f.add(h.pack, remotelog.KindDelta, remotelog.AppendDeltas(nil, deltas))
+		for k, c := range waiting {
+			c.Cover(deltas[k].Pages, p)
+		}
+		deltas, waiting = nil, nil
+	}
+	for place := range list {
+		i := b*manifest.BlockChunks + place
+		c := &list[place]
+		n := manifest.ChunkLen(db.size, i)
+		if db.chunks[i] == nil && n == manifest.ChunkSize {
+			c.Sum = manifest.ZeroChunk
+			continue
+		}
+		data := db.chunk(i)
+		if c.Sum = manifest.Sum(data); c.Sum == manifest.ZeroChunk {
+			continue
+		}
+		if b < len(w.chunks) && place < len(w.chunks[b]) {
+			old := w.chunks[b][place]
+			if old.Sum == c.Sum {
+				*c = old
+				continue
+			}
+			if pages := differ(w.db.chunk(i), data); len(old.Layers) > 0 && !h.whole && bits.OnesCount16(pages) < 12 {
+				c.Layers = old.Layers
+				c.Truncate(n)
+				if pages == 0 {
+					continue
+				}
+				d := remotelog.Delta{Chunk: int64(i), Pages: pages}
+				for p := range remotelog.MaxLayers {
+					if pages&(1<<p) != 0 {
+						d.Data = append(d.Data, data[p*remotelog.PageSize:min((p+1)*remotelog.PageSize, n)]...)
+					}
+				}
+				deltas, waiting = append(deltas, d), append(waiting, c)
+				if len(deltas) == 4 {
+					flush()
+				}
+				continue
+			}
+		}
+		c.Layers = []remotelog.Layer{{Frame: f.add(h.pack, remotelog.KindChunk, data), Pages: remotelog.AllPages(n)}}
+	}
+	flush()
+	return list
+}
+
+// differ returns the pages of a chunk that are not as they were.
+func differ(before, after []byte) (pages uint16) {
+	for p := 0; p*remotelog.PageSize < len(after); p++ {
+		from, to := p*remotelog.PageSize, min((p+1)*remotelog.PageSize, len(after))
+		if from >= len(before) || !bytes.Equal(before[from:min(to, len(before))], after[from:to]) {
+			pages |= 1 << p
+		}
+	}
+	return pages
+}
+
+// index describes a block.
+func (w *writer) index(f *frames, b int, list []remotelog.Chunk, h how) remotelog.Block {
+	sums := make([]manifest.Fingerprint, len(list))
+	for i := range list {
+		sums[i] = list[i].Sum
+	}
+	block := remotelog.Block{Digest: manifest.Sum(manifest.AppendList(nil, sums))}
+	if h.store {
+		block.Stored = f.add(h.index, remotelog.KindIndex, remotelog.AppendIndex(nil, list))
+		return block
+	}
+	override := map[int]bool{}
+	if w.entry != nil && b < len(w.entry.Blocks) && !w.entry.Blocks[b].Stored.IsZero() {
+		block.Stored = w.entry.Blocks[b].Stored
+		for _, o := range w.entry.Blocks[b].Overrides {
+			override[o.Place] = true
+		}
+	} else {
+		for i := range list {
+			override[i] = true
+		}
+	}
+	for i := range list {
+		if override[i] || i >= len(w.chunks[b]) || w.chunks[b][i].Sum != list[i].Sum || !slices.Equal(w.chunks[b][i].Layers, list[i].Layers) {
+			block.Overrides = append(block.Overrides, remotelog.Override{Place: i, Chunk: list[i]})
+		}
+	}
+	return block
+}
+
+// content returns n bytes that compress to about a half.
+func (w *writer) content(n int) []byte {
+	b := make([]byte, n)
+	for i := 0; i+8 <= n; i += 16 {
+		binary.LittleEndian.PutUint64(b[i:], w.rng.Uint64())
+	}
+	return b
+}
+
+// change makes some random changes.
+func (w *writer) change(db *database, most int64) {
+	switch w.rng.IntN(8) {
+	case 0:
+		if db.size == 0 {
+			db.resize(most / 4)
+			break
+		}
+		db.resize(w.rng.Int64N(most/512) * 512)
+	case 1:
+		db.resize(min(most, db.size+512*w.rng.Int64N(400)))
+	}
+	for range w.rng.IntN(12) {
+		if db.size > 0 {
+			page := w.rng.Int64N(db.size / 512)
+			n := min(512<<w.rng.IntN(4), manifest.ChunkSize-page*512%manifest.ChunkSize, db.size-page*512)
+			db.write(page*512, w.content(int(n)))
+		}
+	}
+	if w.rng.IntN(5) == 0 && db.size > 0 { // a whole chunk, like another or zeros
+		i := w.rng.IntN(manifest.Count(db.size))
+		if n := manifest.ChunkLen(db.size, i); w.rng.IntN(2) == 0 {
+			db.write(int64(i)*manifest.ChunkSize, make([]byte, n))
+		} else if other := db.chunk(w.rng.IntN(manifest.Count(db.size))); len(other) == n {
+			db.write(int64(i)*manifest.ChunkSize, other)
+		}
+	}
+}
+
+// A buffer is an io.WriterAt in memory, not zero at first.
+type buffer struct{ b []byte }
+
+func newBuffer(size int64) *buffer { return &buffer{bytes.Repeat([]byte{0xee}, int(size))} }
+
+func (b *buffer) WriteAt(p []byte, off int64) (int, error) { return copy(b.b[off:], p), nil }
+
+// restore restores an entry.
+func restore(t testing.TB, l *logrep.Log, e *remotelog.Entry) []byte {
+	t.Helper()
+	out := newBuffer(e.Size)
+	check(t, logrep.Restore(t.Context(), l, e, out, nil))
+	return out.b
+}
+
+// read reads an entry through a snapshot.
+func read(t testing.TB, l *logrep.Log, e *remotelog.Entry) ([]byte, error) {
+	t.Helper()
+	b := make([]byte, e.Size)
+	_, err := l.Open(e, nil).ReadAt(t.Context(), b, 0)
+	return b, err
+}
+
+func faults(t testing.TB, l *logrep.Log, percent int) (list []*logrep.Fault, stats logrep.CheckStats) {
+	t.Helper()
+	stats, err := l.Check(t.Context(), &logrep.CheckOptions{Percent: percent}, func(f *logrep.Fault) { list = append(list, f) })
+	check(t, err)
+	if stats.Faults != len(list) {
+		t.Errorf("%d faults were told, %d counted", len(list), stats.Faults)
+	}
+	return list, stats
+}

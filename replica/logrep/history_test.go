@@ -1,0 +1,55 @@
+package logrep_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/boule-db/boule/replica/logrep"
+)
+
+// TestRandomHistories appends random changes, and reads every state there ever was.
+func TestRandomHistories(t *testing.T) {
+	for seed := range uint64(15) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			w := newWriter(t, seed)
+			db := &database{}
+			for range 14 {
+				w.change(db, 1<<20)
+				first := w.entry == nil
+				w.append(db, how{
+					pack: w.rng.IntN(2) == 0, index: w.rng.IntN(2) == 0, whole: w.rng.IntN(6) == 0,
+					store: !first && w.rng.IntN(4) == 0, quiet: !first && w.rng.IntN(3) > 0,
+				})
+			}
+			for number, db := range w.states {
+				l := w.log()
+				h, err := l.Entry(t.Context(), number)
+				check(t, err)
+				want := db.bytes()
+				if got := restore(t, l, h.Entry); !bytes.Equal(got, want) {
+					t.Errorf("entry %d was restored to other bytes", number)
+				}
+				for _, l := range []*logrep.Log{l, w.log()} {
+					got, err := read(t, l, h.Entry)
+					check(t, err)
+					if !bytes.Equal(got, want) {
+						t.Errorf("entry %d has other bytes", number)
+					}
+				}
+			}
+			h, err := w.log().Head(t.Context(), nil)
+			check(t, err)
+			if h.Entry.Number != uint64(len(w.states)) {
+				t.Errorf("the newest entry is %d, want %d", h.Entry.Number, len(w.states))
+			}
+			list, stats := faults(t, w.log(), 100)
+			for _, f := range list {
+				t.Errorf("check: %s: %v", f.Object, f)
+			}
+			if stats.Entries != 14 || stats.Unused != 0 || stats.Versions != stats.Read || stats.Read == 0 && len(w.db.chunks) > 0 {
+				t.Errorf("check: %+v", stats)
+			}
+		})
+	}
+}

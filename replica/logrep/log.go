@@ -1,0 +1,137 @@
+package logrep
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/boule-db/boule/internal/recent"
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica"
+	"github.com/boule-db/boule/store"
+)
+
+// What a Log remembers.
+const (
+	keptBlocks = 8       // stored index blocks; each is of 256 MiB of a database and takes up to 1 MiB or so
+	keptTails  = 8       // ends of entries, of up to headerGuess bytes
+	keptHeader = 1 << 16 // lengths of headers
+	keptFrames = 8 << 20 // bytes of frames with pages, as they are stored
+)
+
+// defaultJobs is how many requests are under way at a time.
+const defaultJobs = 8
+
+func jobsOrDefault(jobs int) int {
+	if jobs <= 0 {
+		return defaultJobs
+	}
+	return jobs
+}
+
+// A Log reads one replica. It is safe for concurrent use, and holds nothing that has to be closed.
+type Log struct {
+	packs, entries store.Store
+	name           string
+
+	blocks *recent.Values[remotelog.Place, []remotelog.Chunk] // nobody writes to one
+	tails  *recent.Values[uint64, []byte]                     // by number of the entry: what came with its header
+	frames *replica.Cache                                     // of frames as they are stored, by placeSum
+
+	mu      sync.Mutex       // guards the following
+	newest  *Head            // that Head returned
+	asked   time.Time        // when that call began
+	headers map[uint64]int64 // lengths of the headers of entries
+}
+
+// New returns the log of the replica with that name (manifest.Name). packs is where it has its packs: the
+// store of a target for chunks; entries is that for manifests. New does no I/O.
+func New(packs, entries store.Store, name string) *Log {
+	return &Log{
+		packs:   packs,
+		entries: entries,
+		name:    name,
+		blocks:  recent.New[remotelog.Place, []remotelog.Chunk](keptBlocks),
+		tails:   recent.New[uint64, []byte](keptTails),
+		frames:  replica.NewCache(keptFrames),
+		headers: map[uint64]int64{},
+	}
+}
+
+// Name returns the name of the replica.
+func (l *Log) Name() string { return l.name }
+
+// object returns where an object with frames is.
+func (l *Log) object(id remotelog.ObjectID) (s store.Store, key string) {
+	if id.Part == 0 {
+		return l.entries, remotelog.EntryKey(l.name, id.Entry)
+	}
+	return l.packs, remotelog.PackKey(l.name, id)
+}
+
+// header returns the length of the header of an entry, if it is known.
+func (l *Log) header(number uint64) (length int64, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	length, known = l.headers[number]
+	return length, known
+}
+
+// learn remembers the length of the header of an entry.
+func (l *Log) learn(number uint64, length int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.headers) >= keptHeader {
+		clear(l.headers)
+	}
+	l.headers[number] = length
+}
+
+// Block returns the chunks of index block b of e, verified: they have the fingerprints that
+// e's digest is of. The result shares Layers with others, so those must not be changed.
+func (l *Log) Block(ctx context.Context, e *remotelog.Entry, b int) ([]remotelog.Chunk, error) {
+	chunks, err := l.block(ctx, e, b)
+	if err != nil {
+		return nil, inEntry(e, err)
+	}
+	return chunks, nil
+}
+
+func (l *Log) block(ctx context.Context, e *remotelog.Entry, b int) ([]remotelog.Chunk, error) {
+	var stored []remotelog.Chunk
+	at := "no frame"
+	if b >= 0 && b < len(e.Blocks) && !e.Blocks[b].Stored.IsZero() {
+		var err error
+		if stored, err = l.stored(ctx, e.Blocks[b].Stored); err != nil {
+			return nil, fmt.Errorf("index block %d: %w", b, err)
+		}
+		at = l.describe(e.Blocks[b].Stored)
+	}
+	chunks, err := e.Block(b, stored)
+	if err != nil {
+		return nil, l.inHeader(e, fmt.Errorf("%w; the block is kept in %s", err, at))
+	}
+	return chunks, nil
+}
+
+// stored returns the chunks of a stored index block.
+func (l *Log) stored(ctx context.Context, p remotelog.Place) ([]remotelog.Chunk, error) {
+	if chunks, ok := l.blocks.Get(p); ok {
+		return chunks, nil
+	}
+	raw, err := l.Frame(ctx, p, remotelog.KindIndex)
+	if err != nil {
+		return nil, err
+	}
+	chunks, err := remotelog.DecodeIndex(raw)
+	if err != nil {
+		return nil, l.inFrame(p, err)
+	}
+	l.blocks.Add(p, chunks)
+	return chunks, nil
+}
+
+// count returns how many chunks there are.
+func count(e *remotelog.Entry) int { return manifest.Count(e.Size) }

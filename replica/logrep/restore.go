@@ -1,0 +1,98 @@
+package logrep
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+)
+
+// RestoreOptions configure [Restore]. Nil is the same as the zero value.
+type RestoreOptions struct {
+	// Jobs is how many requests are under way at a time; 0 means 8. A restore needs memory for a few frames per job
+	// and some 40 MiB, whatever the size of the database.
+	Jobs int
+	// Progress is called as bytes of the database are done, by one goroutine at a
+	// time and with done never decreasing. It should return soon.
+	Progress func(done, total int64)
+	// Zeroed tells Restore that what it writes to reads as zeros already, and has
+	// its full size: runs of zeros are then not written.
+	Zeroed bool
+}
+
+// A progress counts for the callback.
+type progress struct {
+	report func(done, total int64)
+	total  int64
+
+	mu   sync.Mutex // held while reporting
+	done int64
+}
+
+func (p *progress) add(n int) {
+	if p.report == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done += int64(n)
+	p.report(p.done, p.total)
+}
+
+// zeros is the well-known chunk. Nobody writes to it.
+var zeros [manifest.ChunkSize]byte
+
+// Restore writes the database that e describes to w, several parts at a time and in
+// no order. All that it writes is verified. After an error, or when ctx is done,
+// parts are missing.
+func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opts *RestoreOptions) error {
+	var o RestoreOptions
+	if opts != nil {
+		o = *opts
+	}
+	p := &progress{report: o.Progress, total: e.Size}
+	write := func(i int, data []byte) error {
+		if _, err := w.WriteAt(data, int64(i)*manifest.ChunkSize); err != nil {
+			return err
+		}
+		p.add(len(data))
+		return nil
+	}
+	g := newGatherer(l, jobsOrDefault(o.Jobs), write)
+	err := l.each(ctx, e, func(i int, c *remotelog.Chunk) error {
+		switch {
+		case c.Sum != manifest.ZeroChunk:
+			return g.add(ctx, e, i, c)
+		case o.Zeroed:
+			p.add(len(zeros))
+			return nil
+		}
+		return write(i, zeros[:])
+	})
+	if err == nil {
+		err = g.flush(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// each calls do with every chunk that e describes. It reads one index block at a time.
+func (l *Log) each(ctx context.Context, e *remotelog.Entry, do func(i int, c *remotelog.Chunk) error) error {
+	for b := range e.Blocks {
+		chunks, err := l.Block(ctx, e, b)
+		if err != nil {
+			return err
+		}
+		for place := range chunks {
+			if err := do(b*manifest.BlockChunks+place, &chunks[place]); err != nil {
+				return err
+			}
+		}
+	}
+	return context.Cause(ctx)
+}
