@@ -80,7 +80,7 @@ func (e *Entry) validateBlock(b, n int) error {
 	}
 	switch {
 	case !block.Stored.IsZero():
-		if err := block.Stored.check(e.Number); err != nil {
+		if err := block.Stored.check(e.Number, MaxIndex); err != nil {
 			return fmt.Errorf("index block %d: %w", b, err)
 		}
 	case len(block.Overrides) != n:

@@ -90,7 +90,7 @@ func (c *Chunk) check(pages uint16, number uint64) error {
 			return corrupt("layer %d of chunk %v has the pages %016b, those before it %016b", i, c.Sum, l.Pages, all)
 		}
 		all |= l.Pages
-		if err := l.Frame.check(number); err != nil {
+		if err := l.Frame.check(number, MaxDelta); err != nil {
 			return fmt.Errorf("chunk %v: %w", c.Sum, err)
 		}
 	}
@@ -144,16 +144,16 @@ func (c *Chunk) Compose(number int64, n int, read FrameReader) ([]byte, error) {
 
 // copy copies the pages of the layer to where they belong in data, which is the chunk.
 func (l *Layer) copy(data []byte, number int64, kind Kind, raw []byte) error {
-	has, pages := wholeChunk, raw
+	var has uint16
+	var pages []byte
 	switch kind {
 	case KindChunk:
-		has = AllPages(len(raw))
+		has, pages = AllPages(len(raw)), raw
 	case KindDelta:
 		deltas, err := DecodeDeltas(raw)
 		if err != nil {
 			return err
 		}
-		has = 0
 		for _, d := range deltas {
 			if d.Chunk == number {
 				has, pages = d.Pages, d.Data

@@ -69,8 +69,8 @@ var types = [fieldLast + 1]protowire.Type{
 }
 
 const (
-	unknown   protowire.Type = -1
-	checkSize                = 8
+	unknown   = protowire.Type(-1)
+	checkSize = 8
 )
 
 // EncodeEntry returns the header that the object of an entry begins with. Frames follow it directly. Their offsets
@@ -81,6 +81,15 @@ func EncodeEntry(e *Entry) ([]byte, error) {
 	if err := e.Validate(); err != nil {
 		return nil, fmt.Errorf("encode entry: %w", err)
 	}
+	b := encode(e)
+	if len(b) > MaxHeader {
+		return nil, fmt.Errorf("encode entry: %w: it would have %d bytes", ErrTooLarge, len(b))
+	}
+	return b, nil
+}
+
+// encode encodes an entry as it is.
+func encode(e *Entry) []byte {
 	blocks := appendBlocks(nil, e)
 	const fixed = 512 // more than all fields of fixed size and all tags need
 	b := make([]byte, 0, fixed+len(e.VersionID)+len(e.Generator)+len(e.Writer)+len(blocks))
@@ -107,14 +116,11 @@ func EncodeEntry(e *Entry) ([]byte, error) {
 		b = appendUint(b, fieldTakeover, 1)
 	}
 	const tail = 2 + 1 + checkSize
-	if len(b)+tail > MaxHeader {
-		return nil, fmt.Errorf("encode entry: %w: it would have %d bytes", ErrTooLarge, len(b)+tail)
-	}
 	binary.BigEndian.PutUint32(b[len(magic):], uint32(len(b)+tail-headerHead))
 	check := xxh3.Hash(b)
 	b = protowire.AppendTag(b, fieldCheck, protowire.BytesType)
 	b = protowire.AppendVarint(b, checkSize)
-	return binary.BigEndian.AppendUint64(b, check), nil
+	return binary.BigEndian.AppendUint64(b, check)
 }
 
 func appendUint(b []byte, num protowire.Number, v uint64) []byte {

@@ -25,7 +25,7 @@ type Owner struct {
 
 // Same says whether both are the same owner: their Spool is equal, or their Database is and is known.
 func (o Owner) Same(other Owner) bool {
-	return o.Spool == other.Spool || o.Database == other.Database && o.Database != [16]byte{}
+	return o.Spool == other.Spool && o.Spool != [16]byte{} || o.Database == other.Database && o.Database != [16]byte{}
 }
 
 // An Entry is one state of a database, a recovery point: what it is, and where in the store each of its

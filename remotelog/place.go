@@ -40,14 +40,14 @@ func (p Place) End() int64 { return p.Offset + p.Length }
 // String is for people to read.
 func (p Place) String() string { return fmt.Sprintf("%v@%d+%d", p.Object, p.Offset, p.Length) }
 
-// check fails unless an entry of that number may name the place.
-func (p Place) check(number uint64) error {
+// check fails unless an entry of that number may name the place, of a frame that holds up to limit bytes.
+func (p Place) check(number uint64, limit int64) error {
 	switch id := p.Object; {
 	case id.Entry == 0 || id.Entry > number:
 		return corrupt("a frame in object %v, but the entry is %d", id, number)
 	case id.Part == 0 && id.Nonce != 0:
 		return corrupt("a frame in object %v, which is neither entry nor pack", id)
-	case p.Length < 1 || p.Length > MaxFrame || p.Offset < 0 || p.Offset > MaxOffset-p.Length:
+	case p.Length <= FrameHead || p.Length > FrameHead+limit || p.Offset < 0 || p.Offset > MaxOffset-p.Length:
 		return corrupt("a frame of %d bytes at offset %d", p.Length, p.Offset)
 	}
 	return nil
