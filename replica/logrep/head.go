@@ -158,17 +158,18 @@ func (l *Log) newestEntry(ctx context.Context, last *Head) (*Head, error) {
 }
 
 // gallop returns the newest entry, given one so new that there are no gaps from there on.
-func (l *Log) gallop(ctx context.Context, newest *Head) (*Head, error) {
+func (l *Log) gallop(ctx context.Context, from *Head) (*Head, error) {
+	newest := from
 	missing := uint64(0) // an entry that there is not
-	for step := uint64(1); missing == 0 || missing-newest.Entry.Number > 1; {
-		number := newest.Entry.Number + step
+	for step := uint64(1); missing == 0 || missing-newest.Entry.Number > 1; step *= 2 {
+		number := from.Entry.Number + step
 		if missing > 0 {
 			number = newest.Entry.Number + (missing-newest.Entry.Number)/2
 		}
 		h, err := l.entry(ctx, number)
 		switch {
 		case err == nil:
-			newest, step = h, 2*step
+			newest = h
 		case errors.Is(err, store.ErrNotExist):
 			missing = number
 		default:
