@@ -163,42 +163,70 @@ func entryOf(t testing.TB, s store.Store, number uint64) (*remotelog.Entry, []by
 // restore returns the state that an entry describes, read in the plainest way there is.
 func restore(t testing.TB, s store.Store, number uint64) []byte {
 	t.Helper()
-	e, _ := entryOf(t, s, number)
-	objects := map[remotelog.ObjectID][]byte{}
-	frame := func(p remotelog.Place) (remotelog.Kind, []byte, error) {
-		b, ok := objects[p.Object]
-		if !ok {
-			if p.Object.Part == 0 {
-				_, b = entryOf(t, s, p.Object.Entry)
-			} else {
-				b = object(t, s, remotelog.PackKey(testName, p.Object))
-			}
-			objects[p.Object] = b
-		}
-		if p.End() > int64(len(b)) {
-			t.Fatalf("entry %d: %v is not in the object", number, p)
-		}
-		return remotelog.OpenFrame(b[p.Offset:p.End()])
-	}
-	out := make([]byte, 0, e.Size)
-	for b := range e.Blocks {
-		var stored []remotelog.Chunk
-		if p := e.Blocks[b].Stored; !p.IsZero() {
-			_, raw, err := frame(p)
-			check(t, err)
-			stored, err = remotelog.DecodeIndex(raw)
-			check(t, err)
-		}
-		chunks, err := e.Block(b, stored)
-		check(t, err)
-		for place := range chunks {
-			i := b*manifest.BlockChunks + place
-			data, err := chunks[place].Compose(int64(i), manifest.ChunkLen(e.Size, i), frame)
-			check(t, err)
-			out = append(out, data...)
-		}
+	r := newReading(t, s, number)
+	out := make([]byte, 0, r.e.Size)
+	for i := range manifest.Count(r.e.Size) {
+		out = append(out, r.chunk(i)...)
 	}
 	return out
+}
+
+// A reading reads the state of an entry.
+type reading struct {
+	t       testing.TB
+	s       store.Store
+	e       *remotelog.Entry
+	objects map[remotelog.ObjectID][]byte
+	blocks  map[int][]remotelog.Chunk
+}
+
+func newReading(t testing.TB, s store.Store, number uint64) *reading {
+	t.Helper()
+	e, _ := entryOf(t, s, number)
+	return &reading{t, s, e, map[remotelog.ObjectID][]byte{}, map[int][]remotelog.Chunk{}}
+}
+
+func (r *reading) frame(p remotelog.Place) (remotelog.Kind, []byte, error) {
+	r.t.Helper()
+	b, ok := r.objects[p.Object]
+	if !ok {
+		if p.Object.Part == 0 {
+			_, b = entryOf(r.t, r.s, p.Object.Entry)
+		} else {
+			b = object(r.t, r.s, remotelog.PackKey(testName, p.Object))
+		}
+		r.objects[p.Object] = b
+	}
+	if p.End() > int64(len(b)) {
+		r.t.Fatalf("entry %d: %v is not in the object", r.e.Number, p)
+	}
+	return remotelog.OpenFrame(b[p.Offset:p.End()])
+}
+
+func (r *reading) block(b int) []remotelog.Chunk {
+	r.t.Helper()
+	if chunks, ok := r.blocks[b]; ok {
+		return chunks
+	}
+	var stored []remotelog.Chunk
+	if p := r.e.Blocks[b].Stored; !p.IsZero() {
+		_, raw, err := r.frame(p)
+		check(r.t, err)
+		stored, err = remotelog.DecodeIndex(raw)
+		check(r.t, err)
+	}
+	chunks, err := r.e.Block(b, stored)
+	check(r.t, err)
+	r.blocks[b] = chunks
+	return chunks
+}
+
+func (r *reading) chunk(i int) []byte {
+	r.t.Helper()
+	c := r.block(i / manifest.BlockChunks)[i%manifest.BlockChunks]
+	data, err := c.Compose(int64(i), manifest.ChunkLen(r.e.Size, i), r.frame)
+	check(r.t, err)
+	return data
 }
 
 // keys returns the keys under a prefix.
