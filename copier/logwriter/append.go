@@ -44,8 +44,8 @@ type changedBlock struct {
 // compose makes an entry that follows h: fill sets the blocks. Only if it succeeds does what the Writer remembers change.
 func (w *Writer) compose(ctx context.Context, h *head, e *remotelog.Entry, fill func(*appending) error) (Result, error) {
 	e.Name, e.Number, e.Owner = remotelog.NameSum(w.name), h.number()+1, w.o.Owner
-	if h.entry != nil {
-		e.Previous = manifest.Sum(h.header)
+	if h.Head != nil {
+		e.Previous = h.Sum()
 	}
 	a := &appending{
 		w: w, old: h, e: e, f: w.newFrames(ctx, e.Number),
@@ -69,8 +69,8 @@ func (w *Writer) compose(ctx context.Context, h *head, e *remotelog.Entry, fill 
 func (a *appending) snapshot(ctx context.Context, m *manifest.Manifest, src Source) error {
 	a.e.Blocks = make([]remotelog.Block, len(m.Blocks))
 	for b := range m.Blocks {
-		if b < len(a.oldBlocks()) && a.oldBlocks()[b].Digest == m.Blocks[b].Digest {
-			a.e.Blocks[b] = a.oldBlocks()[b]
+		if b < len(a.old.blocks()) && a.old.blocks()[b].Digest == m.Blocks[b].Digest {
+			a.e.Blocks[b] = a.old.blocks()[b]
 			continue
 		}
 		if err := a.block(ctx, m, b, src); err != nil {
@@ -86,24 +86,17 @@ func (a *appending) snapshot(ctx context.Context, m *manifest.Manifest, src Sour
 	return a.settle(ctx)
 }
 
-func (a *appending) oldBlocks() []remotelog.Block {
-	if a.old.entry == nil {
-		return nil
-	}
-	return a.old.entry.Blocks
-}
-
 // oldChunks returns the chunks of a block of the newest entry, which may have none.
 func (a *appending) oldChunks(ctx context.Context, b int) ([]remotelog.Chunk, error) {
-	if b >= len(a.oldBlocks()) {
+	if b >= len(a.old.blocks()) {
 		return nil, nil
 	}
 	if chunks, ok := a.w.blocks.get(b); ok {
 		return chunks, nil
 	}
-	chunks, err := a.w.read.block(ctx, a.old.entry, b)
+	chunks, err := a.w.log.Block(ctx, a.old.Entry, b)
 	if err != nil {
-		return nil, fmt.Errorf("read index block %d of entry %d: %w", b, a.old.entry.Number, err)
+		return nil, fmt.Errorf("read index block %d of entry %d: %w", b, a.old.Entry.Number, err)
 	}
 	a.w.blocks.set(b, chunks)
 	return chunks, nil
@@ -193,7 +186,7 @@ func (a *appending) elsewhere(ctx context.Context, i, n int, sum manifest.Finger
 	if at >= 0 {
 		at += i / manifest.BlockChunks * manifest.BlockChunks
 	}
-	for b := 0; at < 0 && b < len(a.oldBlocks()); b++ {
+	for b := 0; at < 0 && b < len(a.old.blocks()); b++ {
 		chunks, err := a.oldChunks(ctx, b)
 		if err != nil {
 			return remotelog.Chunk{}, err
@@ -202,12 +195,12 @@ func (a *appending) elsewhere(ctx context.Context, i, n int, sum manifest.Finger
 			at += b * manifest.BlockChunks
 		}
 	}
-	if at < 0 || manifest.ChunkLen(a.old.entry.Size, at) != n {
+	if at < 0 || manifest.ChunkLen(a.old.Entry.Size, at) != n {
 		return remotelog.Chunk{}, &MissingError{Chunk: i, Sum: sum, Err: why}
 	}
-	data, err := a.w.read.chunk(ctx, a.old.entry, at)
+	data, err := a.w.log.Chunk(ctx, a.old.Entry, at)
 	if err != nil {
-		return remotelog.Chunk{}, fmt.Errorf("read chunk %d of entry %d: %w", at, a.old.entry.Number, err)
+		return remotelog.Chunk{}, fmt.Errorf("read chunk %d of entry %d: %w", at, a.old.Entry.Number, err)
 	}
 	chunk := remotelog.Chunk{Sum: sum, Layers: []remotelog.Layer{{Pages: remotelog.AllPages(n)}}}
 	return chunk, a.f.add(remotelog.KindChunk, data, &chunk.Layers[0].Frame)

@@ -187,9 +187,8 @@ func TestBudgetFirst(t *testing.T) {
 // huge is a snapshot whose chunks are made when they are needed.
 type huge struct {
 	*snap
-	n      int
-	chunks []manifest.Fingerprint
-	body   func(i int) []byte
+	n    int
+	body func(i int) []byte
 }
 
 func newHuge(n int, body func(i int) []byte, sequence uint64) *huge {

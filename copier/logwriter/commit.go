@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 )
 
@@ -28,7 +30,9 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 		}
 		return Result{}, fmt.Errorf("append entry %d: %w", a.e.Number, err)
 	}
-	w.head = &head{entry: a.e, header: header, time: info.ModTime, etag: info.ETag, mine: true}
+	info.Key = remotelog.EntryKey(w.name, a.e.Number)
+	w.last = &logrep.Head{Entry: a.e, Info: info, Encoded: header, HeaderLen: len(header)}
+	w.head = &head{Head: w.last, mine: true}
 	w.spent, w.owned = a.spent, true
 	for i := range a.known {
 		w.pages.set(&a.known[i])
@@ -54,7 +58,7 @@ func (a *appending) renewBlocks() {
 	for _, c := range a.fresh.list {
 		cache.set(c.block, c.chunks)
 	}
-	for b := len(a.e.Blocks); b < len(a.oldBlocks()); b++ {
+	for b := len(a.e.Blocks); b < len(a.old.blocks()); b++ {
 		cache.drop(b)
 	}
 }
@@ -90,40 +94,56 @@ func (w *Writer) create(ctx context.Context, old *head, e *remotelog.Entry, body
 
 // readBack reads the entry with a number. If it is the one that was to be put, other is nil; if there is none, so is
 // info.
-func (w *Writer) readBack(ctx context.Context, number uint64, body []byte) (info store.Info, other *remotelog.Entry, err error) {
-	key := remotelog.EntryKey(w.name, number)
+func (w *Writer) readBack(ctx context.Context, number uint64, body []byte) (info store.Info, other *logrep.Head, err error) {
 	// That of somebody else may be longer, but not so long that it does not begin with a header.
-	obj, err := w.entries.Get(ctx, key, &store.GetOptions{Length: int64(max(len(body), remotelog.MaxHeader))})
-	if store.IsNotExist(err) {
+	there, info, err := w.begin(ctx, remotelog.EntryKey(w.name, number), max(len(body), remotelog.MaxHeader))
+	switch {
+	case store.IsNotExist(err):
 		return store.Info{}, nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return store.Info{}, nil, err
+	case info.Size == int64(len(body)) && bytes.Equal(there, body):
+		return info, nil, nil
 	}
-	var there bytes.Buffer
-	_, err = there.ReadFrom(obj.Body)
-	if err = errors.Join(err, obj.Body.Close()); err != nil {
-		return store.Info{}, nil, fmt.Errorf("read %s: %w", key, err)
+	other, err = w.decode(there, info, number)
+	return info, other, err
+}
+
+// begin reads the first bytes of an entry.
+func (w *Writer) begin(ctx context.Context, key string, most int) (b []byte, info store.Info, err error) {
+	obj, err := w.entries.Get(ctx, key, &store.GetOptions{Length: int64(most)})
+	if err != nil {
+		return nil, store.Info{}, err
 	}
-	if obj.Size == int64(len(body)) && bytes.Equal(there.Bytes(), body) {
-		obj.Key = key
-		return obj.Info, nil, nil
+	defer func() { err = errors.Join(err, obj.Body.Close()) }()
+	if b, err = io.ReadAll(io.LimitReader(obj.Body, int64(most))); err != nil {
+		return nil, store.Info{}, fmt.Errorf("read %s: %w", key, err)
 	}
-	other, _, _, err = remotelog.DecodeEntry(there.Bytes())
+	if want := min(obj.Size, int64(most)); int64(len(b)) != want {
+		return nil, store.Info{}, fmt.Errorf("read %s: %w: got %d bytes of %d", key, io.ErrUnexpectedEOF, len(b), want)
+	}
+	obj.Key = key
+	return b, obj.Info, nil
+}
+
+// decode returns the entry whose object begins with b.
+func (w *Writer) decode(b []byte, info store.Info, number uint64) (*logrep.Head, error) {
+	e, n, _, err := remotelog.DecodeEntry(b)
 	if err == nil {
-		err = other.Check(w.name, number)
+		err = e.Check(w.name, number)
 	}
 	if err != nil {
-		return store.Info{}, nil, fmt.Errorf("read %s: %w", key, err)
+		return nil, fmt.Errorf("%s in %s: %w", info.Key, w.entries, err)
 	}
-	return obj.Info, other, nil
+	return &logrep.Head{Entry: e, Info: info, Encoded: b[:n:n], HeaderLen: n}, nil
 }
 
 // lostTo says what it means that the entry that was to be put is one of somebody else.
-func (w *Writer) lostTo(other *remotelog.Entry, take bool) error {
-	if other.Owner.Same(w.o.Owner) || take {
+func (w *Writer) lostTo(other *logrep.Head, take bool) error {
+	if other.Entry.Owner.Same(w.o.Owner) || take {
+		w.last = other
 		return errMoved
 	}
-	w.fenced = fencedBy(other)
+	w.fenced = fencedBy(other.Entry)
 	return w.fenced
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/internal/storefault"
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/mem"
 )
@@ -45,6 +46,15 @@ func verify(t *testing.T, s store.Store, states [][]byte) {
 			t.Fatalf("entry %d restores to something else than state %d", n, e.Sequence)
 		}
 	}
+	sound(t, s)
+}
+
+// sound checks all entries as readers do.
+func sound(t testing.TB, s store.Store) {
+	t.Helper()
+	_, err := logrep.New(s, s, testName).Check(context.Background(), &logrep.CheckOptions{Percent: 100},
+		func(f *logrep.Fault) { t.Errorf("%s: %v", f.Object, f) })
+	check(t, err)
 }
 
 // TestFaults lets the i-th request fail, for each i, in each way, and checks that the next append succeeds.
@@ -145,7 +155,7 @@ func TestLostReply(t *testing.T) {
 		first, then int // requests
 	}{
 		{"carried out", storefault.Fault{Lost: true}, false, 2, 0},
-		{"not carried out", storefault.Fault{Fail: true, Err: store.ErrUnknownOutcome}, true, 2, 5},
+		{"not carried out", storefault.Fault{Fail: true, Err: store.ErrUnknownOutcome}, true, 2, 3},
 	} {
 		data[70_000]++
 		r.n++

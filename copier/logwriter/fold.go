@@ -36,8 +36,8 @@ func (a *appending) settle(ctx context.Context) error {
 func (a *appending) settleBlock(ctx context.Context, c *changedBlock) error {
 	b, n := c.block, a.length(c.block)
 	var before remotelog.Block
-	if b < len(a.oldBlocks()) {
-		before = a.oldBlocks()[b]
+	if b < len(a.old.blocks()) {
+		before = a.old.blocks()[b]
 	}
 	block := &a.e.Blocks[b]
 	*block = remotelog.Block{Digest: c.digest, Stored: before.Stored, Overrides: override(before.Overrides, c.overrides, n)}

@@ -22,7 +22,7 @@ func (w *Writer) refresh(ctx context.Context) {
 }
 
 func (w *Writer) putLatest(ctx context.Context, h *head) error {
-	if _, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), h.header, store.Condition{}); err != nil {
+	if _, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), h.Encoded, store.Condition{}); err != nil {
 		return fmt.Errorf("refresh the copy of the newest entry: %w", err)
 	}
 	w.latest = h.number()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 )
 
@@ -26,12 +27,12 @@ func (w *Writer) isPlain() {
 // probe finds out whether the store heeds conditions, once, and when there is an entry: by a put of the copy of the newest
 // entry that must fail. A store that ignores the condition has a newer copy then, which is harmless.
 func (w *Writer) probe(ctx context.Context, h *head) error {
-	if w.plain != unknown || h.entry == nil {
+	if w.plain != unknown || h.Head == nil {
 		return nil
 	}
 	// The first one may succeed, if there is no copy.
 	for range 2 {
-		_, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), h.header, store.Condition{IfAbsent: true})
+		_, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), h.Encoded, store.Condition{IfAbsent: true})
 		switch {
 		case errors.Is(err, store.ErrPrecondition):
 			w.plain = no
@@ -63,7 +64,7 @@ func (w *Writer) createPlain(ctx context.Context, old *head, e *remotelog.Entry,
 	case rerr != nil:
 		return store.Info{}, errors.Join(err, fmt.Errorf("read it back: %w", rerr))
 	case other != nil:
-		w.o.Logger.Error("two writers append to the same replica", "name", w.name, "entry", e.Number, "other", other.Writer)
+		w.o.Logger.Error("two writers append to the same replica", "name", w.name, "entry", e.Number, "other", other.Entry.Writer)
 		return store.Info{}, w.lostTo(other, e.Takeover)
 	case info.Key == "":
 		if err == nil {
@@ -76,16 +77,18 @@ func (w *Writer) createPlain(ctx context.Context, old *head, e *remotelog.Entry,
 
 // stillNewest fails unless the newest entry is the one that was thought to be.
 func (w *Writer) stillNewest(ctx context.Context, old *head, take bool) error {
-	if old.entry != nil {
+	if old.Head != nil {
 		info, other, err := w.check(ctx, old)
 		if err != nil {
 			return err
 		}
 		if other != nil {
-			w.o.Logger.Error("another writer overwrote an entry", "name", w.name, "entry", old.number(), "other", other.Writer)
+			w.o.Logger.Error("another writer overwrote an entry", "name", w.name, "entry", old.number(), "other", other.Entry.Writer)
 			return w.lostTo(other, take)
 		}
-		old.etag = info.ETag
+		known := *old.Head
+		known.Info, known.Info.Key = info, remotelog.EntryKey(w.name, old.number())
+		old.Head = &known
 	}
 	_, other, err := w.readBack(ctx, old.number()+1, nil)
 	switch {
@@ -98,35 +101,24 @@ func (w *Writer) stillNewest(ctx context.Context, old *head, take bool) error {
 }
 
 // check returns the entry that is in the place of a known one, if it is another.
-func (w *Writer) check(ctx context.Context, old *head) (store.Info, *remotelog.Entry, error) {
+func (w *Writer) check(ctx context.Context, old *head) (store.Info, *logrep.Head, error) {
 	key := remotelog.EntryKey(w.name, old.number())
-	if old.etag != "" {
+	if etag := old.etag(w.name); etag != "" {
 		info, err := w.entries.Head(ctx, key)
-		if err == nil && info.ETag == old.etag {
+		if err == nil && info.ETag == etag {
 			return info, nil, nil
 		}
 		if err != nil && !store.IsNotExist(err) {
 			return store.Info{}, nil, fmt.Errorf("look at the newest entry: %w", err)
 		}
 	}
-	obj, err := w.entries.Get(ctx, key, &store.GetOptions{Length: remotelog.MaxHeader})
+	there, info, err := w.begin(ctx, key, remotelog.MaxHeader)
 	if err != nil {
 		return store.Info{}, nil, fmt.Errorf("look at the newest entry: %w", err)
 	}
-	var there bytes.Buffer
-	_, err = there.ReadFrom(obj.Body)
-	if err = errors.Join(err, obj.Body.Close()); err != nil {
-		return store.Info{}, nil, fmt.Errorf("look at the newest entry: %w", err)
+	if bytes.HasPrefix(there, old.Encoded) {
+		return info, nil, nil
 	}
-	if bytes.HasPrefix(there.Bytes(), old.header) {
-		return obj.Info, nil, nil
-	}
-	e, _, _, err := remotelog.DecodeEntry(there.Bytes())
-	if err == nil {
-		err = e.Check(w.name, old.number())
-	}
-	if err != nil {
-		return store.Info{}, nil, fmt.Errorf("look at the newest entry: %w", err)
-	}
-	return obj.Info, e, nil
+	other, err := w.decode(there, info, old.number())
+	return info, other, err
 }

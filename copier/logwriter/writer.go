@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 )
 
@@ -41,33 +41,18 @@ type Writer struct {
 	packs, entries store.Store
 	name           string
 	o              Options
-	read           reader
+	log            *logrep.Log
 
-	mu     sync.Mutex // one call at a time; guards what follows
-	head   *head      // the newest entry, as far as known; nil if it has to be read
-	fenced error      // why nothing can be appended any more
-	owned  bool       // this Writer has appended
+	mu     sync.Mutex   // one call at a time; guards what follows
+	head   *head        // the newest entry, as far as known; nil if it has to be read
+	last   *logrep.Head // an entry from which to look for the newest one
+	fenced error        // why nothing can be appended any more
+	owned  bool         // this Writer has appended
 	pages  *pageMemory
 	blocks blockCache    // of head
 	spent  map[int]int64 // bytes of overrides of blocks in entries since the block was stored
 	latest uint64        // the copy of the newest entry is that of this one; 0 if unknown
 	plain  ternary       // the store ignores conditions
-}
-
-// A head is what is known of the newest entry.
-type head struct {
-	entry  *remotelog.Entry // nil if there is none
-	header []byte           // encoded
-	time   time.Time        // of the object, or of a copy of it, by the clock of the store
-	etag   string           // of the object; empty if not known
-	mine   bool             // this Writer appended it
-}
-
-func (h *head) number() uint64 {
-	if h.entry == nil {
-		return 0
-	}
-	return h.entry.Number
 }
 
 // A ternary is a truth that may not be known.
@@ -86,7 +71,7 @@ func New(packs, entries store.Store, name string, o Options) *Writer {
 	packs, entries = counted{packs, o.Request}, counted{entries, o.Request}
 	return &Writer{
 		packs: packs, entries: entries, name: name, o: o,
-		read:  newReader(packs, entries, name),
+		log:   logrep.New(packs, entries, name),
 		pages: newPageMemory(o.Remember),
 	}
 }
@@ -141,20 +126,21 @@ func (w *Writer) repeat(ctx context.Context, try func() (Result, error)) (Result
 func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take bool) (Result, error) {
 	h, err := w.current(ctx)
 	if err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("append: %w", err)
 	}
-	foreign := h.entry != nil && !h.entry.Owner.Same(w.o.Owner)
+	newest := h.entry()
+	foreign := newest != nil && !newest.Owner.Same(w.o.Owner)
 	switch {
 	case foreign && !take:
 		if err := w.adopt(h); err != nil {
 			return Result{}, err
 		}
-	case h.entry == nil || foreign:
-	case m.Sequence == h.entry.Sequence && m.Size == h.entry.Size && m.Contents() == h.entry.Contents() && !take:
-		return Result{Entry: h.entry.Number, Unchanged: true}, nil
-	case m.Sequence <= h.entry.Sequence && !take:
+	case newest == nil || foreign:
+	case m.Sequence == newest.Sequence && m.Size == newest.Size && m.Contents() == newest.Contents() && !take:
+		return Result{Entry: newest.Number, Unchanged: true}, nil
+	case m.Sequence <= newest.Sequence && !take:
 		return Result{}, fmt.Errorf("%w: sequence %d, entry %d has %d",
-			ErrSuperseded, m.Sequence, h.entry.Number, h.entry.Sequence)
+			ErrSuperseded, m.Sequence, newest.Number, newest.Sequence)
 	}
 	if err := w.probe(ctx, h); err != nil {
 		return Result{}, err
@@ -166,40 +152,20 @@ func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take
 	return w.compose(ctx, h, e, func(a *appending) error { return a.snapshot(ctx, m, src) })
 }
 
-// current returns the newest entry.
-func (w *Writer) current(ctx context.Context) (*head, error) {
-	if w.head != nil {
-		return w.head, nil
-	}
-	h, err := w.read.head(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the newest entry: %w", err)
-	}
-	w.head = h
-	return h, nil
-}
-
-// forget makes the next call read the newest entry again. What is remembered of pages stays: it is
-// only used where it fits.
-func (w *Writer) forget() {
-	w.head, w.spent = nil, nil
-	w.blocks.clear()
-}
-
 // adopt decides whether the replica of another owner may be appended to. A Writer that had it already and lost it
 // does not take it back by itself.
 func (w *Writer) adopt(h *head) error {
 	if w.owned {
-		w.fenced = fencedBy(h.entry)
+		w.fenced = fencedBy(h.Entry)
 		return w.fenced
 	}
-	age := w.o.Now().Sub(h.time)
+	age := w.o.Now().Sub(h.Info.ModTime)
 	if w.o.Adopt < 0 || age < w.o.Adopt {
 		w.forget() // it may be old enough the next time
-		return fencedBy(h.entry)
+		return fencedBy(h.Entry)
 	}
 	w.o.Logger.Warn("adopting the replica of a writer that has not appended lately",
-		"name", w.name, "entry", h.entry.Number, "writer", h.entry.Writer, "age", age)
+		"name", w.name, "entry", h.Entry.Number, "writer", h.Entry.Writer, "age", age)
 	return nil
 }
 
