@@ -21,8 +21,8 @@ import (
 // Bounds of a window: the chunks that are put together at a time.
 const (
 	windowChunks = 4 * manifest.BlockChunks // takes a few MiB to plan
-	windowPages  = 16 << 20                 // bytes of pages that wait for others of the same chunk
-	keptStored   = 12 << 20                 // bytes of frames, as they are stored, that are kept for later windows
+	windowPages  = 12 << 20                 // bytes of pages that wait for others of the same chunk
+	keptStored   = 8 << 20                  // bytes of frames, as they are stored, that are kept for later windows
 )
 
 // Bounds of a request for several frames. What it gets is used as it comes, so none of it is kept.

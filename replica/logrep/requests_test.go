@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
@@ -189,4 +190,44 @@ func TestRequestsOfAt(t *testing.T) {
 		wantIs(t, "before the first", err, logrep.ErrNotFound)
 		wantIs(t, "before the first", err, store.ErrNotExist)
 	})
+}
+
+// TestAtOfCopies finds entries of a log that was copied, so that the times of its objects mean nothing, and has holes.
+func TestAtOfCopies(t *testing.T) {
+	for _, newestLast := range []bool{true, false} {
+		w := newWriter(t, 1)
+		db := &database{size: 3 * 4096}
+		db.write(0, w.content(4096))
+		w.append(db, how{})
+		const n = 2500
+		for range n - 1 {
+			w.touch(how{quiet: len(w.states)%16 != 15})
+		}
+		for number := uint64(1); number < 2400; number++ {
+			if number%8 != 0 {
+				check(t, w.entries.Delete(t.Context(), remotelog.EntryKey(name, number)))
+			}
+		}
+		for k := range uint64(n) {
+			number := n - k
+			if newestLast {
+				number = k + 1
+			}
+			if number%8 == 0 || number >= 2400 {
+				_, err := w.entries.Touch(t.Context(), remotelog.EntryKey(name, number))
+				check(t, err)
+			}
+		}
+		for back, want := range map[int]uint64{0: n, 3: n - 3, 99: 2401, 100: 2400, 101: 2392, 1000: 1496, 2491: 8, 2492: 8, 2493: 0} {
+			h, err := w.log().At(t.Context(), w.now.Add(-time.Duration(back)*time.Second))
+			if want == 0 {
+				wantIs(t, "before all", err, logrep.ErrNotFound)
+				continue
+			}
+			check(t, err)
+			if h.Entry.Number != want {
+				t.Errorf("%d back: got entry %d, want %d", back, h.Entry.Number, want)
+			}
+		}
+	}
 }
