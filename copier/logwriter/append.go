@@ -39,6 +39,7 @@ type changedBlock struct {
 	block     int
 	digest    manifest.Fingerprint
 	overrides []remotelog.Override // what has changed, by ascending place
+	anew      bool                 // the block has to be stored anew
 }
 
 // compose makes an entry that follows h: fill sets the blocks. Only if it succeeds does what the Writer remembers change.

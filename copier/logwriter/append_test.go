@@ -99,16 +99,23 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestRandom appends random changes, restarts now and then, and checks each state.
+// TestRandom appends random changes, restarts and compacts now and then, and checks each state.
 func TestRandom(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	r := newRig(t, logwriter.Options{Inline: 100_000, PackSize: 300_000})
 	data := random(2_000_000, seed)
-	states := map[uint64][]byte{}
+	states := map[uint64][]byte{r.append(data).Entry: bytes.Clone(data)}
 	for range 80 {
 		switch rnd.IntN(10) {
+		case 4, 5:
+			res, err := r.w.Compact(t.Context(), logwriter.Budget{Bytes: 1 << rnd.IntN(24)})
+			check(t, err)
+			if before, ok := states[res.Entry]; ok != res.Unchanged || ok && !bytes.Equal(before, data) {
+				t.Fatalf("compaction: %+v", res)
+			}
+			states[res.Entry] = bytes.Clone(data)
 		case 0:
 			data = data[:rnd.IntN(len(data)+1)]
 		case 1:

@@ -60,7 +60,7 @@ func (a *appending) settleBlock(ctx context.Context, c *changedBlock) error {
 			block.Overrides = append(block.Overrides, remotelog.Override{Place: place, Chunk: chunks[place]})
 		}
 		return nil
-	case before.Stored.IsZero(), 2*len(c.overrides) > n, len(block.Overrides) > maxOverrides, a.isSpent(b, 1):
+	case before.Stored.IsZero(), c.anew, 2*len(c.overrides) > n, len(block.Overrides) > maxOverrides, a.isSpent(b, 1):
 		return a.store(ctx, c)
 	}
 	return nil

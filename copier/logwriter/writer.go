@@ -53,6 +53,8 @@ type Writer struct {
 	spent  map[int]int64 // bytes of overrides of blocks in entries since the block was stored
 	latest uint64        // the copy of the newest entry is that of this one; 0 if unknown
 	plain  ternary       // the store ignores conditions
+	// Objects that were found to be needed by more than half, when they had so many pages, plus one.
+	solid map[remotelog.ObjectID]int
 }
 
 // A ternary is a truth that may not be known.

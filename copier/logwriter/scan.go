@@ -1,0 +1,137 @@
+package logwriter
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/store"
+)
+
+// A usage is how much of an object the newest entry needs.
+type usage struct {
+	id     remotelog.ObjectID
+	size   int64
+	pages  int   // of chunks
+	index  int64 // bytes of stored index blocks
+	blocks []int // that it has something of, ascending
+}
+
+// live is about how many bytes of the object are needed, if a page takes so many.
+func (u *usage) live(page float64) int64 {
+	return min(u.size, u.index+int64(float64(u.pages)*page))
+}
+
+// A scan is how much of all objects the newest entry needs.
+type scan struct {
+	objects []*usage
+	page    float64 // about how many bytes a page takes
+}
+
+// maxSamples is from how many frames the size of a page is estimated.
+const maxSamples = 1 << 14
+
+// scan reads all index blocks of h, and lists the objects.
+func (w *Writer) scan(ctx context.Context, h *head) (*scan, error) {
+	a := &appending{w: w, old: h}
+	uses := make(map[remotelog.ObjectID]*usage)
+	use := func(p remotelog.Place, b int) *usage {
+		u := uses[p.Object]
+		if u == nil {
+			u = &usage{id: p.Object}
+			uses[p.Object] = u
+		}
+		if n := len(u.blocks); n == 0 || u.blocks[n-1] != b {
+			u.blocks = append(u.blocks, b)
+		}
+		return u
+	}
+	var samples []float64
+	for b := range h.blocks() {
+		if p := h.blocks()[b].Stored; !p.IsZero() {
+			use(p, b).index += p.Length
+		}
+		chunks, err := a.oldChunks(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		frames := make(map[remotelog.Place]int)
+		for i := range chunks {
+			for _, l := range chunks[i].Layers {
+				n := bits.OnesCount16(l.Pages)
+				use(l.Frame, b).pages += n
+				frames[l.Frame] += n
+			}
+		}
+		for p, n := range frames {
+			if len(samples) < maxSamples {
+				samples = append(samples, float64(p.Length)/float64(n))
+			}
+		}
+	}
+	if err := w.sizes(ctx, uses); err != nil {
+		return nil, err
+	}
+	s := &scan{}
+	for _, u := range uses {
+		s.objects = append(s.objects, u)
+	}
+	slices.SortFunc(s.objects, func(x, y *usage) int { return compareObjects(x.id, y.id) })
+	if len(samples) > 0 {
+		// A frame of which only a part is needed seems to have large pages, so the truth is among the small ones. Whoever
+		// relies on it has to look at the frames themselves.
+		slices.Sort(samples)
+		s.page = samples[len(samples)/4]
+	}
+	return s, nil
+}
+
+func compareObjects(x, y remotelog.ObjectID) int {
+	return cmp.Or(cmp.Compare(x.Entry, y.Entry), cmp.Compare(x.Part, y.Part), cmp.Compare(x.Nonce, y.Nonce))
+}
+
+// sizes sets the sizes of the objects, from lists that begin at the oldest.
+func (w *Writer) sizes(ctx context.Context, uses map[remotelog.ObjectID]*usage) error {
+	oldest := [2]uint64{remotelog.MaxNumber, remotelog.MaxNumber} // entry, pack
+	for id := range uses {
+		kind := min(id.Part, 1)
+		oldest[kind] = min(oldest[kind], id.Entry)
+	}
+	set := func(id remotelog.ObjectID, info store.Info) {
+		if u := uses[id]; u != nil {
+			u.size = info.Size
+		}
+	}
+	if oldest[0] < remotelog.MaxNumber {
+		for item, err := range w.log.List(ctx, oldest[0]-1) {
+			if err != nil {
+				return fmt.Errorf("list entries: %w", err)
+			}
+			set(remotelog.ObjectID{Entry: item.Number}, item.Info)
+		}
+	}
+	if oldest[1] < remotelog.MaxNumber {
+		from := remotelog.PackKey(w.name, remotelog.ObjectID{Entry: oldest[1]})
+		for info, err := range store.ListAfter(ctx, w.packs, remotelog.PackPrefix(w.name), from) {
+			if err != nil {
+				return fmt.Errorf("list packs: %w", err)
+			}
+			if id, ok := remotelog.ParsePackKey(w.name, info.Key); ok {
+				set(id, info)
+			}
+		}
+	}
+	for id, u := range uses {
+		if u.size == 0 {
+			return fmt.Errorf("object %v: %w", id, store.ErrNotExist)
+		}
+	}
+	return nil
+}
+
+// chunkNumber is that of a chunk in the database.
+func chunkNumber(block, place int) int { return block*manifest.BlockChunks + place }
