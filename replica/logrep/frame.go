@@ -14,6 +14,7 @@ import (
 const (
 	headerStart = 16       // bytes of an entry that tell how long its header is
 	headerRoom  = 16 << 10 // how long headers mostly are at most
+	headerNear  = 64 << 10 // frames that begin within that many bytes behind a header are read together with it
 )
 
 // Frame returns what is in the frame at p, which must be of that kind, verified by its own fingerprint, after one
@@ -77,7 +78,7 @@ func (l *Log) base(ctx context.Context, p remotelog.Place) (base int64, known bo
 		return 0, true, nil
 	}
 	base, known = l.header(p.Object.Entry)
-	if known || p.Offset <= maxGap {
+	if known || p.Offset <= headerNear {
 		return base, known, nil
 	}
 	s, key := l.object(p.Object)
