@@ -33,6 +33,9 @@ func ParseEntryKey(name, key string) (number uint64, ok bool) {
 // LatestKey is the key, in the store for manifests, of a copy of the header of a recent entry: latest/NAME.
 func LatestKey(name string) string { return "latest/" + name }
 
+// PrunedKey is the key, in the store for manifests, of the list of pruned entries: pruned/NAME. See [EncodePruned].
+func PrunedKey(name string) string { return "pruned/" + name }
+
 // PackKey is the key, in the store for chunks, of a pack: packs/NAME/ENTRY-PART-NONCE in 16, 8 and 16 hex digits.
 func PackKey(name string, id ObjectID) string { return PackPrefix(name) + id.String() }
 

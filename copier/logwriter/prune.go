@@ -1,0 +1,401 @@
+package logwriter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store"
+)
+
+// DefaultGrace is how long Prune leaves things alone if nothing else is said.
+const DefaultGrace = 24 * time.Hour
+
+// maxDrift is how much the clocks of the store and of writers may have drifted apart over the time of a log. If it seems to be more, the
+// objects were copied, and only the entries themselves say when they were appended.
+const maxDrift = 15 * time.Minute
+
+// PruneOptions configures [Prune].
+type PruneOptions struct {
+	// DryRun only finds out what would be done.
+	DryRun bool
+	// Grace: an entry is kept, whatever the policy says, until so long after the next one came; and no pack is removed
+	// that is younger. So whoever reads the newest entry, and whoever is just about to append, is not disturbed for
+	// so long. By the ModTime of objects. DefaultGrace if zero; it is never less than two minutes.
+	Grace time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Jobs is how many requests are under way at a time; 8.
+	Jobs int
+	// Logger gets what nobody has to know at once. Nil discards it.
+	Logger *slog.Logger
+}
+
+// A PruneReport says what Prune did, or would do.
+type PruneReport struct {
+	Newest  uint64
+	Kept    []Kept   // by the policy, the newest first
+	Recent  int      // others, which are kept for the grace
+	Pruned  []uint64 // entries that are no recovery points any more, from now on
+	Carried int      // of all that were ever pruned, how many objects are still there, for frames in them
+
+	RemovedEntries, RemovedPacks int
+	RemovedBytes                 int64
+	LeftEntries, LeftPacks       int // objects that are still there
+	LeftBytes                    int64
+	Young                        int // packs that nothing needs, but which are younger than the grace
+}
+
+// Prune removes what a policy does not keep: first recovery points, then the objects that nothing needs which is kept. Objects of entries
+// that others need stay, but are no recovery points any more. It may run beside a writer and beside readers; a
+// second Prune at the same time fails with store.ErrPrecondition, if the store knows conditions. After an error some objects have not been
+// removed; all recovery points that it keeps are whole, and it is safe to try again.
+func Prune(ctx context.Context, packs, entries store.Store, name string, policy Policy, o PruneOptions) (PruneReport, error) {
+	if o.Grace == 0 {
+		o.Grace = DefaultGrace
+	}
+	o.Grace = max(o.Grace, 2*logrep.Contiguous)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Jobs <= 0 {
+		o.Jobs = 8
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	p := &pruning{
+		packs: packs, entries: entries, name: name, policy: policy, o: o,
+		log: logrep.New(packs, entries, name), named: make(map[remotelog.ObjectID]bool),
+	}
+	if err := p.run(ctx); err != nil {
+		return p.report, fmt.Errorf("prune %s: %w", name, err)
+	}
+	return p.report, nil
+}
+
+type pruning struct {
+	packs, entries store.Store
+	name           string
+	policy         Policy
+	o              PruneOptions
+	log            *logrep.Log
+
+	newest *logrep.Head
+	recent uint64        // entries from this on are kept
+	items  []logrep.Item // all entries
+	list   []uint64      // those that were pruned before, though some may be gone
+	info   store.Info    // of the object that says so
+	listed bool          // there is one
+	named  map[remotelog.ObjectID]bool
+	blocks []remotelog.Block // of the entry that was looked at last
+	report PruneReport
+
+	dead []deadObject
+}
+
+// A deadObject is one that is to be removed.
+type deadObject struct {
+	store.Info
+	id remotelog.ObjectID
+}
+
+func (p *pruning) run(ctx context.Context) error {
+	if err := p.look(ctx); err != nil {
+		return err
+	}
+	points, err := p.points(ctx)
+	if err != nil {
+		return err
+	}
+	gone := p.decide(points)
+	if err := p.mark(ctx); err != nil {
+		return err
+	}
+	pruned := p.sweepEntries(gone)
+	if err := p.sweepPacks(ctx); err != nil {
+		return err
+	}
+	if p.o.DryRun {
+		p.count()
+		return nil
+	}
+	if err := p.again(ctx); err != nil {
+		return err
+	}
+	if err := p.writeList(ctx, pruned); err != nil {
+		return err
+	}
+	p.count()
+	return p.remove(ctx)
+}
+
+// look finds out what there is.
+func (p *pruning) look(ctx context.Context) (err error) {
+	if p.newest, err = p.log.Head(ctx, nil); err != nil {
+		return err
+	}
+	p.report.Newest = p.newest.Entry.Number
+	cutoff := p.o.Now().Add(-p.o.Grace)
+	for item, err := range p.log.List(ctx, 0) {
+		if err != nil {
+			return fmt.Errorf("list entries: %w", err)
+		}
+		if item.Number > p.newest.Entry.Number {
+			break // appended meanwhile
+		}
+		p.items = append(p.items, item)
+		if p.recent == 0 || !item.Info.ModTime.After(cutoff) {
+			p.recent = item.Number // it was the newest when the grace began
+		}
+	}
+	if n := len(p.items); n == 0 || p.items[n-1].Number != p.newest.Entry.Number {
+		return fmt.Errorf("entry %d is not in the list of %s", p.newest.Entry.Number, p.entries)
+	}
+	b, info, err := store.ReadAll(ctx, p.entries, remotelog.PrunedKey(p.name), remotelog.MaxPruned)
+	if store.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.info, p.listed = info, true
+	if p.list, err = remotelog.DecodePruned(p.name, b); err != nil {
+		return fmt.Errorf("%s: %w", remotelog.PrunedKey(p.name), err)
+	}
+	return nil
+}
+
+// points returns the recovery points that there are.
+func (p *pruning) points(ctx context.Context) ([]Point, error) {
+	var points []Point
+	for _, item := range p.items {
+		if _, pruned := slices.BinarySearch(p.list, item.Number); !pruned {
+			points = append(points, Point{item.Number, item.Info.ModTime})
+		}
+	}
+	// The times of objects are those of entries, unless somebody copied them. The first and the last entry tell.
+	first, err := p.log.Entry(ctx, points[0].Entry)
+	if err != nil {
+		return nil, err
+	}
+	last := p.newest.Entry
+	object := points[len(points)-1].Time.Sub(points[0].Time)
+	if drift := last.Appended.Sub(first.Entry.Appended) - object; drift.Abs() <= maxDrift {
+		return points, nil
+	}
+	p.o.Logger.Warn("the objects are not as old as the entries, so all of these are read", "name", p.name)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(p.o.Jobs)
+	for i := range points {
+		g.Go(func() error {
+			h, err := p.log.Entry(gctx, points[i].Entry)
+			if err == nil {
+				points[i].Time = h.Entry.Appended
+			}
+			return err
+		})
+	}
+	return points, g.Wait()
+}
+
+// decide returns the entries that are recovery points no longer.
+func (p *pruning) decide(points []Point) (gone map[uint64]bool) {
+	var others []Point
+	p.report.Kept, others = p.policy.Apply(points)
+	gone = make(map[uint64]bool)
+	for _, n := range p.list {
+		gone[n] = true
+	}
+	for _, point := range slices.Backward(others) {
+		if point.Entry >= p.recent {
+			p.report.Recent++
+			continue
+		}
+		gone[point.Entry] = true
+		p.report.Pruned = append(p.report.Pruned, point.Entry)
+	}
+	return gone
+}
+
+// mark notes what the entries need that are kept. Of the recent ones it looks at the oldest: what one names is named by the one before
+// it or was made for it, so that the others name nothing else that is older than they are.
+func (p *pruning) mark(ctx context.Context) error {
+	kept := []uint64{p.recent}
+	for _, k := range p.report.Kept {
+		if k.Entry < p.recent {
+			kept = append(kept, k.Entry)
+		}
+	}
+	slices.Sort(kept)
+	for _, n := range kept {
+		h, err := p.log.Entry(ctx, n)
+		if err != nil {
+			return err
+		}
+		if err := p.markEntry(ctx, h.Entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pruning) markEntry(ctx context.Context, e *remotelog.Entry) error {
+	p.named[remotelog.ObjectID{Entry: e.Number}] = true
+	for b := range e.Blocks {
+		if b < len(p.blocks) && reflect.DeepEqual(e.Blocks[b], p.blocks[b]) {
+			continue
+		}
+		if s := e.Blocks[b].Stored; !s.IsZero() {
+			p.named[s.Object] = true
+		}
+		chunks, err := p.log.Block(ctx, e, b)
+		if err != nil {
+			return err
+		}
+		for i := range chunks {
+			for _, l := range chunks[i].Layers {
+				p.named[l.Frame.Object] = true
+			}
+		}
+	}
+	p.blocks = e.Blocks
+	return nil
+}
+
+// sweepEntries finds the entries that can be removed, and returns all that are there and are no recovery points.
+func (p *pruning) sweepEntries(gone map[uint64]bool) (pruned []uint64) {
+	for _, item := range p.items {
+		id := remotelog.ObjectID{Entry: item.Number}
+		if gone[item.Number] {
+			pruned = append(pruned, item.Number)
+			if !p.named[id] {
+				p.dead = append(p.dead, deadObject{item.Info, id})
+				continue
+			}
+			p.report.Carried++
+		}
+		p.report.LeftEntries++
+		p.report.LeftBytes += item.Info.Size
+	}
+	return pruned
+}
+
+// sweepPacks finds the packs that can be removed. Those made for a recent entry, or for one that is not there yet, can't.
+func (p *pruning) sweepPacks(ctx context.Context) error {
+	cutoff := p.o.Now().Add(-p.o.Grace)
+	for info, err := range p.packs.List(ctx, remotelog.PackPrefix(p.name)) {
+		if err != nil {
+			return fmt.Errorf("list packs: %w", err)
+		}
+		id, ok := remotelog.ParsePackKey(p.name, info.Key)
+		if !ok {
+			continue
+		}
+		needed := p.named[id] || id.Entry > p.recent
+		if !needed && info.ModTime.After(cutoff) {
+			p.report.Young++
+			needed = true
+		}
+		if !needed {
+			p.dead = append(p.dead, deadObject{info, id})
+			continue
+		}
+		p.report.LeftPacks++
+		p.report.LeftBytes += info.Size
+	}
+	return nil
+}
+
+// again looks at the newest entry once more: if anything needs what is to be removed, it is left alone.
+func (p *pruning) again(ctx context.Context) error {
+	h, err := p.log.Head(ctx, p.newest)
+	if err != nil {
+		return err
+	}
+	before := maps.Clone(p.named)
+	if err := p.markEntry(ctx, h.Entry); err != nil {
+		return err
+	}
+	for _, d := range p.dead {
+		if p.named[d.id] && !before[d.id] {
+			return fmt.Errorf("entry %d names %s, which no entry before it does", h.Entry.Number, d.Key)
+		}
+	}
+	// A reader that begins at an old entry goes on until one is missing, so it must not begin before the gaps.
+	b, _, err := store.ReadAll(ctx, p.entries, remotelog.LatestKey(p.name), remotelog.MaxHeader)
+	if err != nil && !store.IsNotExist(err) {
+		return err
+	}
+	if !bytes.Equal(b, h.Encoded) {
+		if _, err := p.entries.Put(ctx, remotelog.LatestKey(p.name), h.Encoded, store.Condition{}); err != nil {
+			return fmt.Errorf("refresh the copy of the newest entry: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeList writes down which entries are no recovery points any more, before anything is removed that they name. That
+// includes those that are removed themselves: they don't go all at once.
+func (p *pruning) writeList(ctx context.Context, pruned []uint64) error {
+	if !slices.ContainsFunc(pruned, func(n uint64) bool { _, known := slices.BinarySearch(p.list, n); return !known }) {
+		return nil
+	}
+	key, body := remotelog.PrunedKey(p.name), remotelog.EncodePruned(p.name, pruned)
+	cond := store.Condition{IfAbsent: !p.listed, IfMatch: p.info.ETag}
+	_, err := p.entries.Put(ctx, key, body, cond)
+	if errors.Is(err, errors.ErrUnsupported) {
+		_, err = p.entries.Put(ctx, key, body, store.Condition{})
+	}
+	if err != nil {
+		return fmt.Errorf("write the list of pruned entries: %w", err)
+	}
+	return nil
+}
+
+// count counts what is removed.
+func (p *pruning) count() {
+	for _, d := range p.dead {
+		if d.id.Part == 0 {
+			p.report.RemovedEntries++
+		} else {
+			p.report.RemovedPacks++
+		}
+		p.report.RemovedBytes += d.Size
+	}
+}
+
+// remove removes what is dead: entries, and when they are gone, packs.
+func (p *pruning) remove(ctx context.Context) error {
+	for _, kind := range []func(deadObject) (store.Store, bool){
+		func(d deadObject) (store.Store, bool) { return p.entries, d.id.Part == 0 },
+		func(d deadObject) (store.Store, bool) { return p.packs, d.id.Part > 0 },
+	} {
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(p.o.Jobs)
+		for _, d := range p.dead {
+			s, ok := kind(d)
+			if !ok || gctx.Err() != nil {
+				continue
+			}
+			g.Go(func() error { return s.Delete(gctx, d.Key) })
+		}
+		if err := g.Wait(); err != nil {
+			return fmt.Errorf("remove: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,452 @@
+package logwriter_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/boule-db/boule/copier/logwriter"
+	"github.com/boule-db/boule/internal/storefault"
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store"
+	"github.com/boule-db/boule/store/mem"
+)
+
+func TestPolicy(t *testing.T) {
+	at := func(s string) time.Time {
+		v, err := time.Parse("2006-01-02 15:04", s)
+		check(t, err)
+		return v
+	}
+	var points []logwriter.Point
+	for i, s := range []string{
+		"2025-12-31 23:00", "2026-01-01 00:30", "2026-01-04 12:00", "2026-01-05 12:00", "2026-01-31 08:00",
+		"2026-02-01 08:00", "2026-02-01 08:59", "2026-02-01 09:00", "2026-02-02 09:10", "2026-02-02 09:20",
+	} {
+		points = append(points, logwriter.Point{Entry: uint64(i + 1), Time: at(s)})
+	}
+	for _, c := range []struct {
+		name   string
+		policy logwriter.Policy
+		want   string
+	}{
+		{"nothing said", logwriter.Policy{}, "10 9 8 7 6 5 4 3 2 1"},
+		{"last", logwriter.Policy{Last: 2}, "10 9"},
+		{"last of more", logwriter.Policy{Last: 20}, "10 9 8 7 6 5 4 3 2 1"},
+		{"all", logwriter.Policy{Last: -1}, "10 9 8 7 6 5 4 3 2 1"},
+		{"within", logwriter.Policy{Within: 24*time.Hour + 21*time.Minute}, "10 9 8"},
+		{"within nothing", logwriter.Policy{Within: time.Nanosecond}, "10"},
+		{"hourly", logwriter.Policy{Hourly: 3}, "10 8 7"},
+		{"daily", logwriter.Policy{Daily: 3}, "10 8 5"},
+		{"daily, all", logwriter.Policy{Daily: -1}, "10 8 5 4 3 2 1"},
+		{"weekly", logwriter.Policy{Weekly: 3}, "10 8 4"},
+		{"weekly across the year", logwriter.Policy{Weekly: -1}, "10 8 4 3"},
+		{"monthly", logwriter.Policy{Monthly: 2}, "10 5"},
+		{"yearly", logwriter.Policy{Yearly: 5}, "10 1"},
+		{"together", logwriter.Policy{Last: 1, Daily: 2, Yearly: 2}, "10 8 1"},
+	} {
+		kept, others := c.policy.Apply(points)
+		var got []string
+		for _, k := range kept {
+			got = append(got, fmt.Sprint(k.Entry))
+		}
+		if s := strings.Join(got, " "); s != c.want || len(kept)+len(others) != len(points) {
+			t.Errorf("%s: kept %s, want %s; others %v", c.name, s, c.want, others)
+		}
+	}
+	kept, _ := logwriter.Policy{Last: 1, Daily: 2, Yearly: 2}.Apply(points)
+	if d := cmp.Diff([]string{"last", "daily", "yearly"}, kept[0].Reasons); d != "" {
+		t.Errorf("reasons (- want, + got):\n%s", d)
+	}
+}
+
+// dated is a store whose objects have the time of a clock.
+type dated struct {
+	store.Store
+	clock *clock
+	mu    sync.Mutex
+	times map[string]time.Time
+}
+
+func newDated() *dated {
+	return &dated{Store: mem.New(), clock: &clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}, times: make(map[string]time.Time)}
+}
+
+func (s *dated) date(info store.Info) store.Info {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info.ModTime = s.times[info.Key]
+	return info
+}
+
+func (s *dated) Put(ctx context.Context, key string, body []byte, c store.Condition) (store.Info, error) {
+	info, err := s.Store.Put(ctx, key, body, c)
+	if err == nil {
+		s.mu.Lock()
+		s.times[key] = s.clock.Now()
+		s.mu.Unlock()
+	}
+	return s.date(info), err
+}
+
+func (s *dated) Get(ctx context.Context, key string, o *store.GetOptions) (*store.Object, error) {
+	obj, err := s.Store.Get(ctx, key, o)
+	if err == nil {
+		obj.Info = s.date(obj.Info)
+	}
+	return obj, err
+}
+
+func (s *dated) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
+	return func(yield func(store.Info, error) bool) {
+		for info, err := range s.Store.List(ctx, prefix) {
+			if !yield(s.date(info), err) {
+				return
+			}
+		}
+	}
+}
+
+// past is a log with a history.
+type past struct {
+	t      *testing.T
+	s      *dated
+	w      *logwriter.Writer
+	d      *changing
+	states map[uint64][]byte
+	o      logwriter.PruneOptions
+}
+
+// newPast appends so many states, one each time that step has passed, and compacts now and then.
+func newPast(t *testing.T, n int, step time.Duration) *past {
+	t.Helper()
+	p := &past{t: t, s: newDated(), states: make(map[uint64][]byte)}
+	p.o.Now = p.s.clock.Now
+	p.w = p.writer()
+	p.d = newChanging(random(12*manifest.ChunkSize, 1), 2)
+	for i := range n {
+		p.next()
+		if i%20 == 19 {
+			p.compact()
+		}
+		p.s.clock.set(p.s.clock.Now().Add(step))
+	}
+	return p
+}
+
+func (p *past) writer() *logwriter.Writer {
+	return logwriter.New(p.s, p.s, testName, logwriter.Options{
+		Owner: owner(1), Inline: 30_000, PackSize: 200_000, Jobs: 1, Now: p.s.clock.Now,
+	})
+}
+
+// next appends a state.
+func (p *past) next() {
+	p.t.Helper()
+	p.d.change(6)
+	res, err := p.w.Append(p.t.Context(), p.d.m, p.d)
+	check(p.t, err)
+	p.states[res.Entry] = bytes.Clone(p.d.data)
+}
+
+func (p *past) compact() {
+	p.t.Helper()
+	res, err := p.w.Compact(p.t.Context(), logwriter.Budget{})
+	check(p.t, err)
+	p.states[res.Entry] = bytes.Clone(p.d.data)
+}
+
+// points returns the recovery points, each of which must restore to what was appended.
+func (p *past) points() (list []uint64) {
+	p.t.Helper()
+	var pruned []uint64
+	if b, _, err := store.ReadAll(p.t.Context(), p.s, remotelog.PrunedKey(testName), 1<<20); err == nil {
+		pruned, err = remotelog.DecodePruned(testName, b)
+		check(p.t, err)
+	}
+	for _, n := range entries(p.t, p.s) {
+		if slices.Contains(pruned, n) {
+			continue
+		}
+		list = append(list, n)
+		if !bytes.Equal(restore(p.t, p.s, n), p.states[n]) {
+			p.t.Fatalf("entry %d restores to something else", n)
+		}
+	}
+	return list
+}
+
+func (p *past) prune(policy logwriter.Policy) logwriter.PruneReport {
+	p.t.Helper()
+	r, err := logwriter.Prune(p.t.Context(), p.s, p.s, testName, policy, p.o)
+	check(p.t, err)
+	return r
+}
+
+func numbers(kept []logwriter.Kept) (list []uint64) {
+	for _, k := range kept {
+		list = append(list, k.Entry)
+	}
+	slices.Sort(list)
+	return list
+}
+
+func (p *past) size() (objects int, bytes int64) {
+	p.t.Helper()
+	for info, err := range p.s.List(p.t.Context(), "") {
+		check(p.t, err)
+		objects++
+		bytes += info.Size
+	}
+	return objects, bytes
+}
+
+func TestPrune(t *testing.T) {
+	p := newPast(t, 200, 3*time.Hour)
+	p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
+	objects, size := p.size()
+	all := p.points()
+	policy := logwriter.Policy{Last: 3, Daily: 5, Weekly: 2}
+
+	p.o.DryRun = true
+	dry := p.prune(policy)
+	if o, s := p.size(); o != objects || s != size {
+		t.Errorf("a dry run changed something")
+	}
+	p.o.DryRun = false
+	r := p.prune(policy)
+	if d := cmp.Diff(dry, r); d != "" {
+		t.Errorf("what was done differs from what was said (- said, + done):\n%s", d)
+	}
+	want := numbers(r.Kept)
+	if got := p.points(); !slices.Equal(got, want) || len(got) < 7 || len(got) > 9 {
+		t.Errorf("recovery points: got %v, want %v", got, want)
+	}
+	if len(r.Pruned) != len(all)-len(want) || r.Recent != 0 || r.Newest != all[len(all)-1] {
+		t.Errorf("report: %+v", r)
+	}
+	left, leftSize := p.size()
+	t.Logf("%d objects of %.1f MB before, %d of %.1f MB after, of which %d entries for the sake of their frames",
+		objects, float64(size)/1e6, left, float64(leftSize)/1e6, r.Carried)
+	if r.RemovedEntries == 0 || r.RemovedPacks == 0 || r.Carried == 0 || leftSize > size*2/3 ||
+		r.LeftEntries+r.LeftPacks+r.RemovedEntries+r.RemovedPacks != objects-1 {
+		t.Errorf("%d objects of %d bytes are left of %d of %d: %+v", left, leftSize, objects, size, r)
+	}
+
+	// Again there is nothing to do, and the writer goes on, and a new one.
+	r = p.prune(policy)
+	if r.RemovedEntries+r.RemovedPacks+len(r.Pruned) != 0 {
+		t.Errorf("again: %+v", r)
+	}
+	for range 3 {
+		p.next()
+	}
+	p.w = p.writer()
+	for range 20 {
+		p.next()
+	}
+	p.compact()
+	p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
+	before := len(p.points())
+	r = p.prune(logwriter.Policy{Last: 1})
+	if got := p.points(); len(got) != 1 || len(r.Pruned) != before-1 {
+		t.Errorf("only the newest: %v is left, %+v", got, r)
+	}
+	// What the newest needs is all that is left, within what compaction promises.
+	_, leftSize = p.size()
+	if _, needed, _ := footprint(t, p.s, r.Newest); leftSize > needed+200_000 {
+		t.Errorf("%d bytes are left, of which %d are needed", leftSize, needed)
+	}
+}
+
+// TestPruneRecent checks that what is young stays.
+func TestPruneRecent(t *testing.T) {
+	p := newPast(t, 50, time.Hour)
+	all := p.points()
+	r := p.prune(logwriter.Policy{Last: 1})
+	// One that was the newest 24 hours ago may still be read.
+	got := p.points()
+	oldest := p.s.times[remotelog.EntryKey(testName, got[0])]
+	second := p.s.times[remotelog.EntryKey(testName, got[1])]
+	cutoff := p.s.clock.Now().Add(-24 * time.Hour)
+	if oldest.After(cutoff) || !second.After(cutoff) {
+		t.Errorf("the oldest entries that are left are of %v and %v, it is %v", oldest, second, p.s.clock.Now())
+	}
+	if r.Recent != len(got)-1 || len(r.Pruned) != len(all)-len(got) || len(r.Pruned) == 0 {
+		t.Errorf("%d of %d left: %+v", len(got), len(all), r)
+	}
+	// Without a policy nothing is pruned.
+	if r := p.prune(logwriter.Policy{}); len(r.Pruned) != 0 || r.RemovedEntries != 0 {
+		t.Errorf("without a policy: %+v", r)
+	}
+	// A smaller grace, fewer of them.
+	p.o.Grace = 90 * time.Minute
+	p.prune(logwriter.Policy{Last: 1})
+	if got := p.points(); len(got) != 2 {
+		t.Errorf("a grace of 90 minutes leaves %v", got)
+	}
+}
+
+// TestPruneOrphans looks at packs that no entry names.
+func TestPruneOrphans(t *testing.T) {
+	p := newPast(t, 10, time.Hour)
+	newest := uint64(len(entries(t, p.s)))
+	put := func(entry uint64, nonce uint64) string {
+		key := remotelog.PackKey(testName, remotelog.ObjectID{Entry: entry, Part: 1, Nonce: nonce})
+		_, err := p.s.Put(t.Context(), key, []byte("frames"), store.Condition{})
+		check(t, err)
+		return key
+	}
+	old := []string{put(1, 1), put(newest, 2)}
+	coming := put(newest+1, 3) // of an upload that takes long
+	strange := remotelog.PackPrefix(testName) + "readme"
+	_, err := p.s.Put(t.Context(), strange, []byte("what is this"), store.Condition{})
+	check(t, err)
+	p.s.clock.set(p.s.clock.Now().Add(25 * time.Hour))
+	young := put(2, 4)
+	r := p.prune(logwriter.Policy{})
+	there := func(key string) bool { _, err := p.s.Head(t.Context(), key); return err == nil }
+	if there(old[0]) || there(old[1]) || !there(coming) || !there(young) || !there(strange) || r.RemovedPacks != 2 || r.Young != 1 {
+		t.Errorf("old %v %v, coming %v, young %v, strange %v: %+v",
+			there(old[0]), there(old[1]), there(coming), there(young), there(strange), r)
+	}
+}
+
+// TestPruneLatest prunes behind a copy of the newest entry that is stale, and looks whether readers find the newest.
+func TestPruneLatest(t *testing.T) {
+	p := newPast(t, 14, time.Hour) // the copy is that of the first
+	p.o.Grace = time.Minute
+	p.s.clock.set(p.s.clock.Now().Add(time.Hour))
+	p.prune(logwriter.Policy{Last: 1})
+	h, err := logrep.New(p.s, p.s, testName).Head(t.Context(), nil)
+	if err != nil || h.Entry.Number != 14 {
+		t.Errorf("newest: %+v, %v", h, err)
+	}
+	if got := p.points(); !slices.Equal(got, []uint64{14}) {
+		t.Errorf("points: %v", got)
+	}
+}
+
+// TestPruneCopied prunes a log whose objects were all copied at the same time.
+func TestPruneCopied(t *testing.T) {
+	p := newPast(t, 40, 12*time.Hour)
+	for key := range p.s.times {
+		p.s.times[key] = p.s.clock.Now()
+	}
+	p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
+	r := p.prune(logwriter.Policy{Daily: 10})
+	if len(r.Kept) != 10 {
+		t.Errorf("kept %v", r.Kept)
+	}
+}
+
+// TestPruneBeside lets a writer append, and compact, right before each request of Prune.
+func TestPruneBeside(t *testing.T) {
+	for i := 0; ; i++ {
+		p := newPast(t, 45, 2*time.Hour)
+		p.o.Grace = time.Hour
+		s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
+			if c.N == i {
+				p.d.change(200)
+				p.next()
+				p.compact()
+				p.next()
+			}
+			return storefault.Fault{}
+		})
+		p.o.Jobs = 1
+		before := len(entries(t, p.s))
+		r, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 2, Daily: 2}, p.o)
+		check(t, err)
+		got := p.points()
+		for _, n := range numbers(r.Kept) {
+			if !slices.Contains(got, n) {
+				t.Fatalf("request %d: entry %d is gone", i, n)
+			}
+		}
+		if r.RemovedEntries == 0 {
+			t.Fatalf("request %d: %+v", i, r)
+		}
+		p.next()
+		p.points()
+		if len(s.Calls()) <= i {
+			if i < 20 || before < 45 {
+				t.Errorf("only %d requests", i)
+			}
+			return
+		}
+		i += i / 30 // deletions are all alike
+	}
+}
+
+// TestPruneFaults lets each request of Prune fail, and checks that the recovery points that are left are whole.
+func TestPruneFaults(t *testing.T) {
+	for name, f := range map[string]storefault.Fault{
+		"fail": {Fail: true}, "lost": {Lost: true}, "crash": {Fail: true, Err: context.Canceled}, "broken": {After: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := 0; ; i++ {
+				p := newPast(t, 45, 2*time.Hour)
+				p.o.Jobs, p.o.Grace = 1, time.Hour
+				s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
+					if c.N == i || name == "crash" && c.N > i {
+						return f
+					}
+					return storefault.Fault{}
+				})
+				_, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 2}, p.o)
+				clean := len(s.Calls()) <= i
+				if err == nil != clean && name != "broken" && name != "lost" {
+					t.Fatalf("request %d: got %v", i, err)
+				}
+				p.points()
+				r := p.prune(logwriter.Policy{Last: 2})
+				if got := p.points(); !slices.Equal(got, numbers(r.Kept)) {
+					t.Fatalf("request %d: %v is left, want %v", i, got, r.Kept)
+				}
+				if clean {
+					return
+				}
+				i += i / 20
+			}
+		})
+	}
+}
+
+// TestPruneTwice lets two of them run at the same time.
+func TestPruneTwice(t *testing.T) {
+	p := newPast(t, 45, 2*time.Hour)
+	p.o.Grace = time.Hour
+	inner := false
+	s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
+		if c.Verb == store.VerbPut && c.Key == remotelog.PrunedKey(testName) && !inner {
+			inner = true
+			p.prune(logwriter.Policy{Last: 4})
+		}
+		return storefault.Fault{}
+	})
+	if _, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 2}, p.o); !errors.Is(err, store.ErrPrecondition) || !inner {
+		t.Errorf("got %v, want %v", err, store.ErrPrecondition)
+	}
+	if got := p.points(); len(got) != 4 {
+		t.Errorf("points: %v", got)
+	}
+}
+
+func TestPruneNothing(t *testing.T) {
+	s := mem.New()
+	if _, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 1}, logwriter.PruneOptions{}); !store.IsNotExist(err) {
+		t.Errorf("no log: got %v, want %v", err, store.ErrNotExist)
+	}
+}
