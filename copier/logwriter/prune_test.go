@@ -184,6 +184,14 @@ func (p *past) points() (list []uint64) {
 			p.t.Fatalf("entry %d restores to something else", n)
 		}
 	}
+	var history []uint64
+	for point, err := range logrep.New(p.s, p.s, testName).History(p.t.Context()) {
+		check(p.t, err)
+		history = append(history, point.Entry)
+	}
+	if !slices.Equal(history, list) {
+		p.t.Fatalf("history: %v, want %v", history, list)
+	}
 	return list
 }
 
@@ -244,6 +252,26 @@ func TestPrune(t *testing.T) {
 		t.Errorf("%d objects of %d bytes are left of %d of %d: %+v", left, leftSize, objects, size, r)
 	}
 
+	sound(t, p.s)
+
+	// Who asks for a time gets the recovery point before it, though there are entries in between.
+	log := logrep.New(p.s, p.s, testName)
+	var before uint64
+	var at time.Time
+	for _, n := range want {
+		e, _ := entryOf(t, p.s, n)
+		if before > 0 && !e.Appended.Equal(at) {
+			h, err := log.At(t.Context(), e.Appended.Add(-time.Second))
+			if check(t, err); h.Entry.Number != before {
+				t.Errorf("right before entry %d there is %d, want %d", n, h.Entry.Number, before)
+			}
+		}
+		before, at = n, e.Appended
+	}
+	if _, err := log.At(t.Context(), p.s.clock.Now().Add(-10_000*time.Hour)); !errors.Is(err, logrep.ErrNotFound) {
+		t.Errorf("before all: %v", err)
+	}
+
 	// Again there is nothing to do, and the writer goes on, and a new one.
 	r = p.prune(policy)
 	if r.RemovedEntries+r.RemovedPacks+len(r.Pruned) != 0 {
@@ -258,9 +286,9 @@ func TestPrune(t *testing.T) {
 	}
 	p.compact()
 	p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
-	before := len(p.points())
+	points := len(p.points())
 	r = p.prune(logwriter.Policy{Last: 1})
-	if got := p.points(); len(got) != 1 || len(r.Pruned) != before-1 {
+	if got := p.points(); len(got) != 1 || len(r.Pruned) != points-1 {
 		t.Errorf("only the newest: %v is left, %+v", got, r)
 	}
 	// What the newest needs is all that is left, within what compaction promises.

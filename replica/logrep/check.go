@@ -72,6 +72,7 @@ type checker struct {
 	stopped func() error
 
 	entries []entrySize
+	pruned  []uint64                      // those that are only still there, which need not be whole
 	sizes   map[remotelog.ObjectID]int64  // bytes of frames that an object has at most
 	used    map[remotelog.ObjectID]bool   // objects that are named
 	lost    map[remotelog.ObjectID]bool   // objects that were told to be missing or too short
@@ -142,7 +143,12 @@ func (c *checker) run(ctx context.Context) error {
 
 // list lists all objects. Entries are listed before packs, for they are put after them, and read after both, for
 // those that are pruned meanwhile are not there then.
-func (c *checker) list(ctx context.Context) error {
+func (c *checker) list(ctx context.Context) (err error) {
+	if c.pruned, err = c.l.Pruned(ctx); err != nil {
+		if err = c.bad(err); err != nil {
+			return err
+		}
+	}
 	for item, err := range c.l.List(ctx, 0) {
 		if err != nil {
 			return err
@@ -188,6 +194,10 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 	e := f.head.Entry
 	c.last = f.head
 	c.sizes[remotelog.ObjectID{Entry: e.Number}] = item.Info.Size - int64(f.head.HeaderLen)
+	if isPruned(c.pruned, e.Number) {
+		c.last = nil
+		return nil
+	}
 	if last != nil && last.Entry.Number == e.Number-1 && last.Sum() != e.Previous {
 		err := c.l.inHeader(e, corrupt("the entry before it has the fingerprint %v, not %v", last.Sum(), e.Previous))
 		if err := c.bad(err); err != nil {

@@ -41,9 +41,9 @@ func (l *Log) List(ctx context.Context, after uint64) iter.Seq2[Item, error] {
 	}
 }
 
-// after returns the first entry with a number greater than that one, if there is one.
-func (l *Log) after(ctx context.Context, number uint64) (Item, bool, error) {
-	for item, err := range l.List(ctx, number) {
+// after returns the first entry with a number greater than that one, but for those that are pruned, if there is one.
+func (l *Log) after(ctx context.Context, number uint64, pruned []uint64) (Item, bool, error) {
+	for item, err := range l.kept(ctx, number, pruned) {
 		return item, err == nil, err
 	}
 	return Item{}, false, nil
@@ -52,7 +52,7 @@ func (l *Log) after(ctx context.Context, number uint64) (Item, bool, error) {
 // lastListed returns the number of the newest entry, whatever gaps there are: it asks whether anything comes after some
 // number, and halves what is left.
 func (l *Log) lastListed(ctx context.Context) (uint64, error) {
-	newest, ok, err := l.after(ctx, 0)
+	newest, ok, err := l.after(ctx, 0, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -66,7 +66,7 @@ func (l *Log) lastListed(ctx context.Context) (uint64, error) {
 		if none > 0 {
 			number = newest.Number + (none-newest.Number)/2
 		}
-		next, ok, err := l.after(ctx, number)
+		next, ok, err := l.after(ctx, number, nil)
 		switch {
 		case err != nil:
 			return 0, err
@@ -88,12 +88,17 @@ type Point struct {
 	ObjectSize int64     // of the entry
 }
 
-// History yields all entries that were kept, the oldest first. They are read for that, several at a time; [Log.List] does
+// History yields all entries that were kept, but not those that are pruned and only still there, the oldest first. They are read for that, several at a time; [Log.List] does
 // without. An entry that is damaged is yielded with its number, ObjectSize and an error, and the others
 // follow. After any other error nothing does.
 func (l *Log) History(ctx context.Context) iter.Seq2[Point, error] {
 	return func(yield func(Point, error) bool) {
-		for item, h := range l.heads(ctx, l.List(ctx, 0)) {
+		pruned, err := l.Pruned(ctx)
+		if err != nil {
+			yield(Point{}, err)
+			return
+		}
+		for item, h := range l.heads(ctx, l.kept(ctx, 0, pruned)) {
 			p := Point{Entry: item.Number, ObjectSize: item.Info.Size}
 			if h.err == nil {
 				e := h.head.Entry
@@ -188,7 +193,11 @@ func (l *Log) at(ctx context.Context, t time.Time) (*Head, error) {
 			return nil, err
 		}
 	}
-	s := &search{l: l, t: t, newest: newest, heads: map[uint64]*Head{newest.Entry.Number: newest}}
+	pruned, err := l.Pruned(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &search{l: l, t: t, newest: newest, pruned: pruned, heads: map[uint64]*Head{newest.Entry.Number: newest}}
 	// What the clock of the store says when that of the writer says t.
 	listed := t.Add(info.ModTime.Sub(newest.Entry.Appended))
 	h, ok, err := s.run(ctx, func(_ context.Context, item Item) (bool, error) { return !item.Info.ModTime.After(listed), nil })
@@ -207,6 +216,7 @@ type search struct {
 	l      *Log
 	t      time.Time
 	newest *Head            // which was not
+	pruned []uint64         // those that are no recovery points
 	heads  map[uint64]*Head // that were read
 }
 
@@ -296,7 +306,7 @@ func (s *search) narrow(ctx context.Context, early func(context.Context, Item) (
 		if low == 0 && step < high {
 			number = high - step
 		}
-		item, ok, err := s.l.after(ctx, number)
+		item, ok, err := s.l.after(ctx, number, s.pruned)
 		if err != nil {
 			return nil, false, err
 		}
@@ -314,7 +324,7 @@ func (s *search) narrow(ctx context.Context, early func(context.Context, Item) (
 			high = item.Number
 		}
 	}
-	for item, err := range s.l.List(ctx, max(low, 1)-1) {
+	for item, err := range s.l.kept(ctx, max(low, 1)-1, s.pruned) {
 		if err != nil {
 			return nil, false, err
 		}
