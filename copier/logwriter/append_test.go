@@ -5,15 +5,21 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/store"
+	"github.com/boule-db/boule/store/mem"
 )
 
 func TestAppend(t *testing.T) {
@@ -245,5 +251,162 @@ func TestMissing(t *testing.T) {
 	s.at[s.m.Chunks[12]] = 12
 	if res, err = r.w.Append(t.Context(), s.m, s); err != nil || res.Entry != 3 {
 		t.Errorf("with all at hand: %+v, %v", res, err)
+	}
+}
+
+// TestTight lets index blocks be stored by entries that have no room left for them.
+func TestTight(t *testing.T) {
+	r := newRig(t, logwriter.Options{Inline: pageSize + 700})
+	data := random(100*manifest.ChunkSize, 1)
+	r.append(data)
+	apart := 0
+	for i := range 150 {
+		data[(i*7%100)*manifest.ChunkSize+i]++
+		res := r.send(data)
+		e, inline := entryOf(t, r.s.Store, res.Entry)
+		if s := e.Blocks[0].Stored.Object; s.Entry == res.Entry && s.Part == 1 {
+			if len(inline) < pageSize || len(e.Blocks[0].Overrides) > 0 {
+				t.Errorf("entry %d: %d bytes inline, %d overrides", res.Entry, len(inline), len(e.Blocks[0].Overrides))
+			}
+			if !bytes.Equal(restore(t, r.s.Store, res.Entry), data) {
+				t.Fatalf("entry %d restores to something else", res.Entry)
+			}
+			apart++
+		}
+	}
+	if apart == 0 {
+		t.Error("no index block was put into a pack")
+	}
+}
+
+// TestUploads checks how many packs are in memory and under way at a time.
+func TestUploads(t *testing.T) {
+	const packSize, jobs = 4 * manifest.ChunkSize, 3
+	remotelog.AppendFrame(nil, remotelog.KindChunk, []byte("what the encoder is made of belongs to no bubble"))
+	data := random(200*manifest.ChunkSize, 1)
+	synctest.Test(t, func(t *testing.T) {
+		g := &gated{Store: mem.New(), open: make(chan struct{})}
+		w := logwriter.New(g, g, testName, logwriter.Options{Owner: owner(1), Inline: -1, PackSize: packSize, Jobs: jobs})
+		s := &reads{snap: take(data, 1)}
+		done := make(chan error)
+		go func() {
+			_, err := w.Append(context.Background(), s.m, s)
+			done <- err
+		}()
+		synctest.Wait()
+		// What was read is in the packs under way, and in the one behind them.
+		if n, most := g.now.Load(), int64(jobs); n != most {
+			t.Errorf("%d uploads at a time, want %d", n, most)
+		}
+		if n, most := s.n.Load(), int64((jobs+1)*packSize/manifest.ChunkSize); n > most || n < most-2 {
+			t.Errorf("%d chunks were read, want %d", n, most)
+		}
+		close(g.open)
+		check(t, <-done)
+		if !bytes.Equal(restore(t, g.Store, 1), s.data) {
+			t.Error("restores to something else")
+		}
+	})
+}
+
+// gated is a store in which packs wait.
+type gated struct {
+	store.Store
+	open chan struct{}
+	now  atomic.Int64
+}
+
+func (g *gated) Put(ctx context.Context, key string, body []byte, c store.Condition) (store.Info, error) {
+	if strings.HasPrefix(key, remotelog.PackPrefix(testName)) {
+		g.now.Add(1)
+		<-g.open
+	}
+	return g.Store.Put(ctx, key, body, c)
+}
+
+// reads is a snapshot that counts how many chunks are read.
+type reads struct {
+	*snap
+	n atomic.Int64
+}
+
+func (r *reads) Chunk(ctx context.Context, f manifest.Fingerprint) ([]byte, error) {
+	r.n.Add(1)
+	return r.snap.Chunk(ctx, f)
+}
+
+// TestHooks checks that callers see, and do, what they asked for.
+func TestHooks(t *testing.T) {
+	var mu sync.Mutex
+	verbs := map[store.Verb]int{}
+	sent, frames := 0, 0
+	r := newRig(t, logwriter.Options{
+		Request: func(v store.Verb, n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			verbs[v]++
+			sent += n
+		},
+		Compress: func(b []byte, kind remotelog.Kind, raw []byte) []byte {
+			frames++
+			return remotelog.AppendFrame(b, kind, raw)
+		},
+	})
+	data := random(30*manifest.ChunkSize, 1)
+	r.append(data)
+	data[3]++
+	r.send(data)
+	if !maps.Equal(verbs, r.s.verbs) || int64(sent) != r.s.bytes {
+		t.Errorf("told of %v with %d bytes, there were %v with %d", verbs, sent, r.s.verbs, r.s.bytes)
+	}
+	if frames != 30+1+1 { // chunks, the index block, and a page
+		t.Errorf("%d frames", frames)
+	}
+}
+
+// TestNewerFormat checks that nothing is appended to a log that a later version has written.
+func TestNewerFormat(t *testing.T) {
+	r := newRig(t, logwriter.Options{})
+	data := random(1000, 1)
+	r.append(data)
+	b := object(t, r.s, remotelog.EntryKey(testName, 1))
+	b[13] = 2 // the major version
+	for _, key := range []string{remotelog.EntryKey(testName, 2), remotelog.LatestKey(testName)} {
+		_, err := r.s.Put(t.Context(), key, b, store.Condition{})
+		check(t, err)
+	}
+	r.restart()
+	sn := take(data, 5)
+	if _, err := r.w.Append(t.Context(), sn.m, sn); !errors.Is(err, remotelog.ErrVersion) {
+		t.Errorf("got %v, want %v", err, remotelog.ErrVersion)
+	}
+	if got := entries(t, r.s); len(got) != 2 {
+		t.Errorf("entries: %v", got)
+	}
+}
+
+// TestClock lets the clock step back.
+func TestClock(t *testing.T) {
+	var c clock
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	r := newRig(t, logwriter.Options{Now: c.Now})
+	data := random(1000, 1)
+	for i, want := range []struct{ now, appended time.Duration }{
+		{0, 0}, {time.Second, time.Second}, {-time.Minute, time.Second}, {2 * time.Second, 2 * time.Second}, {-5 * time.Hour, -5 * time.Hour},
+	} {
+		c.set(start.Add(want.now))
+		data[i]++
+		res := r.append(data)
+		if e, _ := entryOf(t, r.s, res.Entry); !e.Appended.Equal(start.Add(want.appended)) {
+			t.Errorf("at %v: appended at %v, want %v", want.now, e.Appended.Sub(start), want.appended)
+		}
+	}
+}
+
+func TestNoOwner(t *testing.T) {
+	s := mem.New()
+	sn := take(random(1000, 1), 1)
+	if _, err := logwriter.New(s, s, testName, logwriter.Options{}).Append(t.Context(), sn.m, sn); err == nil || len(keys(t, s, "")) > 0 {
+		t.Errorf("got %v, objects %v", err, keys(t, s, ""))
 	}
 }

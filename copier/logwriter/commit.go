@@ -7,16 +7,27 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 )
 
+// maxStepBack is up to how far a clock that steps back is not believed.
+const maxStepBack = time.Hour
+
 // commit puts the entry, after all that it names, and makes what the Writer remembers that of the new one.
 func (a *appending) commit(ctx context.Context) (Result, error) {
 	w := a.w
 	a.e.Appended = w.o.Now().UTC()
+	if a.old.Head != nil {
+		// A clock that steps back a little must not make times descend, by which entries are found.
+		before := a.old.Entry.Appended
+		if behind := before.Sub(a.e.Appended); behind > 0 && behind < maxStepBack {
+			a.e.Appended = before
+		}
+	}
 	header, err := remotelog.EncodeEntry(a.e)
 	if err != nil {
 		return Result{}, fmt.Errorf("append entry %d: %w", a.e.Number, err)
@@ -39,7 +50,10 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 	}
 	a.renewBlocks()
 	w.refresh(ctx)
-	return Result{Entry: a.e.Number, Objects: a.f.objects + 1, Bytes: a.f.uploaded + int64(len(body))}, nil
+	res := Result{Entry: a.e.Number, Objects: a.f.objects + 1, Bytes: a.f.uploaded + int64(len(body))}
+	w.grown.objects += res.Objects
+	w.grown.bytes += res.Bytes
+	return res, nil
 }
 
 // renewBlocks makes the cache of blocks that of the new entry.

@@ -18,6 +18,8 @@ const (
 	maxSmall = 256
 	// minGain is how many bytes there must be to free.
 	minGain = 64 << 10
+	// dueBytes is below how many bytes appended no compaction is due.
+	dueBytes = 4 << 20
 )
 
 // A Budget bounds what a Compact does.
@@ -37,6 +39,21 @@ type Compaction struct {
 	Rewritten int   // of them, which the newest state is not in any more
 	Freed     int64 // that those had: it is for Prune to remove them
 	More      bool  // there is more to do than the budget allowed
+}
+
+// A growth is what was appended since the last compaction found nothing more to do.
+type growth struct {
+	objects int
+	bytes   int64
+	size    int64 // of the objects that the newest state was in then; 0 if not known
+}
+
+// CompactionDue says whether so much has been appended since the last Compact with nothing left that another is worth its requests: a
+// quarter of what there was, or half as many objects as may be small. It costs nothing.
+func (w *Writer) CompactionDue() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.grown.objects >= maxSmall/2 || w.grown.bytes > max(dueBytes, w.grown.size/4)
 }
 
 // Compact moves what the newest state needs out of objects of which it needs less than a half, and out of small ones
@@ -79,6 +96,11 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 	}
 	victims, more := w.choose(s, h.number(), b)
 	c.More = more
+	defer func() {
+		if err == nil && !c.More {
+			w.grown = growth{size: c.Size - c.Freed + c.Bytes}
+		}
+	}()
 	if len(victims) == 0 {
 		return c, nil
 	}

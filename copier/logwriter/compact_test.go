@@ -48,11 +48,12 @@ func footprint(t testing.TB, s store.Store, number uint64) (objects int, size, a
 // A changing database keeps its fingerprints, so that many small changes of it are cheap to append.
 type changing struct {
 	*snap
-	rnd *rand.Rand
+	rnd   *rand.Rand
+	mixed bool // half of the database compresses well, the other not at all
 }
 
 func newChanging(data []byte, seed uint64) *changing {
-	return &changing{take(data, 1), rand.New(rand.NewPCG(seed, 1))}
+	return &changing{snap: take(data, 1), rnd: rand.New(rand.NewPCG(seed, 1))}
 }
 
 // change changes pages at random: half of each is random, the rest is zeros.
@@ -62,7 +63,14 @@ func (c *changing) change(pages int) {
 		if c.rnd.IntN(4) > 0 {
 			p %= len(c.data) / pageSize / 10 // some are changed more often
 		}
-		copy(c.data[p*pageSize:], random(pageSize/2, c.rnd.Uint64()))
+		n := pageSize / 2
+		switch {
+		case c.mixed && p/16%2 == 0:
+			n = pageSize
+		case c.mixed:
+			n = pageSize / 32
+		}
+		copy(c.data[p*pageSize:], random(n, c.rnd.Uint64()))
 		i := p * pageSize / manifest.ChunkSize
 		delete(c.at, c.m.Chunks[i])
 		c.m.Chunks[i] = manifest.Sum(c.chunk(i))
@@ -79,14 +87,19 @@ func TestCompact(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		commits, pages int
-		every          int
+		mixed          bool
 	}{
-		{"small commits", 10_000, 2, 100},
-		{"large commits", 1000, 100, 20},
+		{"small commits", 10_000, 2, false},
+		{"large commits", 1000, 100, false},
+		{"mixed", 1000, 20, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() {
+				c.commits /= 10
+			}
 			data := make([]byte, 16<<20)
 			d := newChanging(data, 1)
+			d.mixed = c.mixed
 			d.change(len(data) / pageSize * 2)
 			r := newRig(t, logwriter.Options{PackSize: 1 << 20})
 			var appended, rewritten int64
@@ -100,7 +113,7 @@ func TestCompact(t *testing.T) {
 					appended += res.Bytes
 				}
 				last = res.Entry
-				if (i+1)%c.every == 0 {
+				if r.w.CompactionDue() || i == c.commits-1 {
 					r.s.reset()
 					res, err := r.w.Compact(t.Context(), logwriter.Budget{})
 					check(t, err)
@@ -112,6 +125,17 @@ func TestCompact(t *testing.T) {
 			}
 			if !bytes.Equal(restore(t, r.s.Store, last), d.data) {
 				t.Fatal("the newest entry restores to something else")
+			}
+			// Whatever was only estimated, it comes to an end.
+			for i := range 4 {
+				res, err := r.w.Compact(t.Context(), logwriter.Budget{})
+				check(t, err)
+				if last = res.Entry; res.Unchanged {
+					break
+				}
+				if i == 3 {
+					t.Errorf("compaction goes on and on: %+v", res)
+				}
 			}
 			objects, size, alone := footprint(t, r.s.Store, last)
 			t.Logf("%.1f MB appended, %.1f MB more by %d compactions with %.1f requests each: amplification %.2f; "+

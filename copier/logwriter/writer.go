@@ -55,6 +55,7 @@ type Writer struct {
 	plain  ternary       // the store ignores conditions
 	// Objects that were found to be needed by more than half, when they had so many pages, plus one.
 	solid map[remotelog.ObjectID]int
+	grown growth
 }
 
 // A ternary is a truth that may not be known.
@@ -92,6 +93,9 @@ func (w *Writer) Takeover(ctx context.Context, m *manifest.Manifest, src Source)
 }
 
 func (w *Writer) append(ctx context.Context, m *manifest.Manifest, src Source, take bool) (Result, error) {
+	if w.o.Owner.Spool == [16]byte{} {
+		return Result{}, errors.New("append: no owner")
+	}
 	if err := m.Validate(); err != nil {
 		return Result{}, fmt.Errorf("append: %w", err)
 	}
