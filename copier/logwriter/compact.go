@@ -34,11 +34,11 @@ type Budget struct {
 // A Compaction says what Compact did.
 type Compaction struct {
 	Result
-	Objects   int   // that the newest state was in before
-	Size      int64 // that they had
-	Rewritten int   // of them, which the newest state is not in any more
-	Freed     int64 // that those had: it is for Prune to remove them
-	More      bool  // there is more to do than the budget allowed
+	Before      int   // objects that the newest state was in before
+	BeforeBytes int64 // that they had
+	Freed       int   // of them, that the newest state is not in any more: it is for Prune to remove them
+	FreedBytes  int64 // that those had
+	More        bool  // there is more to do than the budget allowed
 }
 
 // A growth is what was appended since the last compaction found nothing more to do.
@@ -92,13 +92,13 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 		return c, fmt.Errorf("compact: %w", err)
 	}
 	for _, u := range s.objects {
-		c.Objects, c.Size = c.Objects+1, c.Size+u.size
+		c.Before, c.BeforeBytes = c.Before+1, c.BeforeBytes+u.size
 	}
 	victims, more := w.choose(s, h.number(), b)
 	c.More = more
 	defer func() {
 		if err == nil && !c.More {
-			w.grown = growth{size: c.Size - c.Freed + c.Bytes}
+			w.grown = growth{size: c.BeforeBytes - c.FreedBytes + c.Bytes}
 		}
 	}()
 	if len(victims) == 0 {
@@ -125,7 +125,7 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 	}
 	for _, v := range victims {
 		if !v.spared {
-			c.Rewritten, c.Freed = c.Rewritten+1, c.Freed+v.size
+			c.Freed, c.FreedBytes = c.Freed+1, c.FreedBytes+v.size
 		}
 	}
 	return c, nil

@@ -222,7 +222,7 @@ func TestCompactEdges(t *testing.T) {
 	}
 	d := garbage(t, r.w)
 	res, err := r.w.Compact(t.Context(), logwriter.Budget{Bytes: 1})
-	if check(t, err); res.Rewritten != 1 || !res.More || res.Unchanged || res.Entry != 14 {
+	if check(t, err); res.Freed != 1 || !res.More || res.Unchanged || res.Entry != 14 {
 		t.Errorf("the least budget: %+v", res)
 	}
 	for res.More {

@@ -246,12 +246,14 @@ func TestRace(t *testing.T) {
 		name         string
 		same, plain  bool
 		before, knew bool // there are entries before, which the first writer made
+		take         bool // the second writer takes the name over
 	}{
 		{name: "first entry"},
 		{name: "adoption", before: true},
 		{name: "zombie", before: true, knew: true},
 		{name: "same owner", same: true, before: true},
 		{name: "same owner, both knew", same: true, before: true, knew: true},
+		{name: "takeover", before: true, knew: true, take: true},
 		{name: "unconditional first entry", plain: true},
 		{name: "unconditional zombie", plain: true, before: true, knew: true},
 	} {
@@ -261,7 +263,7 @@ func TestRace(t *testing.T) {
 				if c.plain {
 					r.under = unconditional{r.under}
 				}
-				r.run(c.same, c.before, c.knew, pick)
+				r.run(c.same, c.before, c.knew, c.take, pick)
 			})
 			t.Log(runs, "orders")
 			if runs < 5 {
@@ -279,7 +281,7 @@ type race struct {
 	states map[string]bool
 }
 
-func (r *race) run(same, before, knew bool, pick func(int) int) {
+func (r *race) run(same, before, knew, take bool, pick func(int) int) {
 	t := r.t
 	base := random(manifest.ChunkSize+9000, 1)
 	var ws [2]*logwriter.Writer
@@ -329,7 +331,11 @@ func (r *race) run(same, before, knew bool, pick func(int) int) {
 		open[i] = true
 		done.Go(func() {
 			defer r.stage.done()
-			results[i], errs[i] = ws[i].Append(context.Background(), snaps[i].m, snaps[i])
+			send := ws[i].Append
+			if take && i == 1 {
+				send = ws[i].Takeover
+			}
+			results[i], errs[i] = send(context.Background(), snaps[i].m, snaps[i])
 		})
 	}
 	for r.stage.step(pick) {
@@ -344,7 +350,7 @@ func (r *race) run(same, before, knew bool, pick func(int) int) {
 				t.Fatalf("writer %d appended entry %d, which is another one", i, results[i].Entry)
 			}
 		case same && errors.Is(err, logwriter.ErrSuperseded) && i == 0:
-		case !same && errors.Is(err, logwriter.ErrFenced):
+		case !same && errors.Is(err, logwriter.ErrFenced) && (!take || i == 0):
 		default:
 			t.Fatalf("writer %d: %v", i, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+	"sync"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
@@ -35,10 +36,8 @@ func (r *rewriting) run(ctx context.Context, victims []*victim) error {
 	if err := r.find(ctx); err != nil {
 		return err
 	}
-	for _, v := range victims {
-		if err := r.object(ctx, v); err != nil {
-			return err
-		}
+	if err := r.objects(ctx, victims); err != nil {
+		return err
 	}
 	if err := r.a.f.settle(); err != nil {
 		return err
@@ -85,13 +84,54 @@ type foundFrame struct {
 	pages  int               // that it has
 }
 
-// object moves what lies in an object, unless that is more than half of it.
-func (r *rewriting) object(ctx context.Context, v *victim) error {
-	places := slices.SortedFunc(maps.Keys(v.frames), func(x, y remotelog.Place) int { return cmp.Compare(x.Offset, y.Offset) })
-	frames, err := r.read(ctx, v, places)
-	if err != nil {
-		return fmt.Errorf("read object %v: %w", v.id, err)
+// objects moves what lies in the victims, which are read ahead: no more are in memory than may be uploaded at a time.
+func (r *rewriting) objects(ctx context.Context, victims []*victim) error {
+	type result struct {
+		frames []foundFrame
+		err    error
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer cancel()
+	room := make(chan struct{}, r.a.w.o.Jobs)
+	results := make([]chan result, len(victims))
+	for i := range results {
+		results[i] = make(chan result, 1)
+	}
+	readers.Go(func() {
+		for i, v := range victims {
+			select {
+			case room <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			readers.Go(func() {
+				frames, err := r.read(ctx, v)
+				results[i] <- result{frames, err}
+			})
+		}
+	})
+	for i, v := range victims {
+		var res result
+		select {
+		case res = <-results[i]:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if res.err != nil {
+			return fmt.Errorf("read object %v: %w", v.id, res.err)
+		}
+		if err := r.object(v, res.frames); err != nil {
+			return err
+		}
+		<-room
+	}
+	return nil
+}
+
+// object moves the frames that lie in an object, unless they are more than half of it.
+func (r *rewriting) object(v *victim, frames []foundFrame) error {
 	live := v.index
 	for _, f := range frames {
 		needed := 0
@@ -117,8 +157,9 @@ func (r *rewriting) layer(l layerOf) *remotelog.Layer {
 	return &r.chunks[[2]int{l.block, l.place}].Layers[l.layer]
 }
 
-// read reads frames of an object, by few requests.
-func (r *rewriting) read(ctx context.Context, v *victim, places []remotelog.Place) ([]foundFrame, error) {
+// read reads the frames that lie in an object, by few requests.
+func (r *rewriting) read(ctx context.Context, v *victim) ([]foundFrame, error) {
+	places := slices.SortedFunc(maps.Keys(v.frames), func(x, y remotelog.Place) int { return cmp.Compare(x.Offset, y.Offset) })
 	var frames []foundFrame
 	w := r.a.w
 	if v.id.Part == 0 {
@@ -134,7 +175,7 @@ func (r *rewriting) read(ctx context.Context, v *victim, places []remotelog.Plac
 		if err != nil {
 			return nil, err
 		}
-		return frames, appendFrames(&frames, places, b[header:], 0)
+		return appendFrames(nil, places, b[header:], 0)
 	}
 	for len(places) > 0 {
 		n, end := 1, places[0].End()
@@ -146,7 +187,7 @@ func (r *rewriting) read(ctx context.Context, v *victim, places []remotelog.Plac
 		if err != nil {
 			return nil, err
 		}
-		if err := appendFrames(&frames, places[:n], b, places[0].Offset); err != nil {
+		if frames, err = appendFrames(frames, places[:n], b, places[0].Offset); err != nil {
 			return nil, err
 		}
 		places = places[n:]
@@ -169,33 +210,33 @@ func (w *Writer) part(ctx context.Context, key string, from, to int64) (b []byte
 }
 
 // appendFrames opens the frames at places in b, which begins at that offset of their object.
-func appendFrames(frames *[]foundFrame, places []remotelog.Place, b []byte, offset int64) error {
+func appendFrames(frames []foundFrame, places []remotelog.Place, b []byte, offset int64) ([]foundFrame, error) {
 	for _, p := range places {
 		if p.End()-offset > int64(len(b)) {
-			return fmt.Errorf("%w: the object ends before %v", remotelog.ErrCorrupt, p)
+			return nil, fmt.Errorf("%w: the object ends before %v", remotelog.ErrCorrupt, p)
 		}
 		f := foundFrame{Place: p, bytes: b[p.Offset-offset : p.End()-offset]}
 		var raw []byte
 		var err error
 		if f.kind, raw, err = remotelog.OpenFrame(f.bytes); err != nil {
-			return fmt.Errorf("%v: %w", p, err)
+			return nil, fmt.Errorf("%v: %w", p, err)
 		}
 		switch f.kind {
 		case remotelog.KindChunk:
 			f.deltas = []remotelog.Delta{{Chunk: -1, Pages: remotelog.AllPages(len(raw)), Data: raw}}
 		case remotelog.KindDelta:
 			if f.deltas, err = remotelog.DecodeDeltas(raw); err != nil {
-				return fmt.Errorf("%v: %w", p, err)
+				return nil, fmt.Errorf("%v: %w", p, err)
 			}
 		default:
-			return fmt.Errorf("%w: %v is of kind %d", remotelog.ErrCorrupt, p, f.kind)
+			return nil, fmt.Errorf("%w: %v is of kind %d", remotelog.ErrCorrupt, p, f.kind)
 		}
 		for _, d := range f.deltas {
 			f.pages += bits.OnesCount16(d.Pages)
 		}
-		*frames = append(*frames, f)
+		frames = append(frames, f)
 	}
-	return nil
+	return frames, nil
 }
 
 // frame moves what is needed of a frame: all of it as it is, or the pages that are.
