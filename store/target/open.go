@@ -15,8 +15,9 @@ type OpenOptions = storeurl.Options
 
 // Stores are the two halves of a target.
 type Stores struct {
-	Chunks    store.Store
-	Manifests store.Store
+	Chunks    store.Store // packs too
+	Manifests store.Store // entries too
+	Layout    Layout      // not empty
 }
 
 // Open opens a target's stores, each with retries and a budget. A bucket that
@@ -30,6 +31,7 @@ func Open(ctx context.Context, t Target, opts *OpenOptions) (*Stores, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open replication target %s: %w", t, err)
 	}
+	s.Layout = t.LayoutOrDefault()
 	return s, nil
 }
 
@@ -66,13 +68,13 @@ func open(ctx context.Context, t Target, opts *OpenOptions) (*Stores, error) {
 			}
 		}
 		prefix := t.S3.keyPrefix()
-		return &Stores{store.WithPrefix(chunks, prefix), store.WithPrefix(manifests, prefix)}, nil
+		return &Stores{Chunks: store.WithPrefix(chunks, prefix), Manifests: store.WithPrefix(manifests, prefix)}, nil
 	}
 	return nil, errors.New("a cache is for reading only; write an s3 or a file target")
 }
 
 func below(s store.Store, prefix string) *Stores {
-	return &Stores{store.WithPrefix(s, prefix+"chunks/"), store.WithPrefix(s, prefix+"manifests/")}
+	return &Stores{Chunks: store.WithPrefix(s, prefix+"chunks/"), Manifests: store.WithPrefix(s, prefix+"manifests/")}
 }
 
 func (s *S3) keyPrefix() string {

@@ -21,13 +21,35 @@ import (
 // ErrInvalid is wrapped by every error about what a specification says.
 var ErrInvalid = errors.New("bad replication target")
 
-// A Target is a place to replicate to, or a cache to read from. Exactly one
-// field is set.
+// A Target is a place to replicate to, or a cache to read from. Exactly one of S3, File,
+// Local and ReadOnly is set.
 type Target struct {
 	S3       *S3       `json:"s3,omitempty"`
 	File     *File     `json:"file,omitempty"`
 	Local    *Local    `json:"local,omitempty"`
 	ReadOnly *ReadOnly `json:"read_only,omitempty"`
+
+	// Layout is how replicas lie in an S3 or a File target; empty means DefaultLayout.
+	Layout Layout `json:"layout,omitempty"`
+}
+
+// A Layout is how replicas lie in a target.
+type Layout string
+
+// The layouts.
+const (
+	LayoutChunks Layout = "chunks" // an object for each chunk and one for each manifest
+	LayoutLog    Layout = "log"    // an append-only log of entries, with packs beside it
+
+	DefaultLayout = LayoutChunks
+)
+
+// LayoutOrDefault is Layout, or DefaultLayout if that is empty.
+func (t Target) LayoutOrDefault() Layout {
+	if t.Layout == "" {
+		return DefaultLayout
+	}
+	return t.Layout
 }
 
 // S3 is a target in an S3-compatible service.
@@ -66,20 +88,47 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
 }
 
-// FromURL returns the target that a store URL names, in one bucket or
-// directory.
+// FromURL returns the target that a store URL names, in one bucket or directory. Besides what a store URL
+// may say, the parameter layout names a layout.
 func FromURL(raw string) (Target, error) {
-	u, err := storeurl.Parse(raw)
+	rest, layout := cutLayout(raw)
+	u, err := storeurl.Parse(rest)
 	if err != nil {
 		return Target{}, err
 	}
+	t := Target{Layout: Layout(layout)}
 	if u.Dir != "" {
-		return Target{File: &File{Directory: u.Dir}}, nil
+		t.File = &File{Directory: u.Dir}
+	} else {
+		t.S3 = &S3{
+			Region: u.Region, Endpoint: u.Endpoint, Bucket: u.Bucket, Prefix: u.Prefix,
+			DomainAddressing: !u.PathStyle, CreateBucketsOnDemand: u.CreateBucket, Checksum: u.Checksum,
+		}
 	}
-	return Target{S3: &S3{
-		Region: u.Region, Endpoint: u.Endpoint, Bucket: u.Bucket, Prefix: u.Prefix,
-		DomainAddressing: !u.PathStyle, CreateBucketsOnDemand: u.CreateBucket, Checksum: u.Checksum,
-	}}, nil
+	return t, t.Validate()
+}
+
+// cutLayout takes the parameter layout out of a URL.
+func cutLayout(raw string) (rest, layout string) {
+	path, query, ok := strings.Cut(raw, "?")
+	if !ok {
+		return raw, ""
+	}
+	parameters := strings.Split(query, "&")
+	others := slices.DeleteFunc(slices.Clone(parameters), func(p string) bool {
+		value, ok := strings.CutPrefix(p, "layout=")
+		if ok {
+			layout = value
+		}
+		return ok
+	})
+	switch {
+	case len(others) < len(parameters)-1: // named twice: let the URL be refused
+		return raw, ""
+	case len(others) == 0:
+		return path, layout
+	}
+	return path + "?" + strings.Join(others, "&"), layout
 }
 
 // UnmarshalJSON implements json.Unmarshaler. Unknown keys are errors.
@@ -153,6 +202,14 @@ func (t Target) Validate() error {
 		set++
 		errs = append(errs, directory("read_only", t.ReadOnly.Directory))
 	}
+	switch t.Layout {
+	case "", LayoutChunks, LayoutLog:
+		if t.Layout != "" && t.S3 == nil && t.File == nil {
+			errs = append(errs, invalid(`a cache has no layout`))
+		}
+	default:
+		errs = append(errs, invalid("unknown layout %q; there are %s and %s", t.Layout, LayoutChunks, LayoutLog))
+	}
 	if set != 1 {
 		errs = append(errs, invalid(`it must have exactly one of the keys "s3", "file", "local", "read_only", and has %d of them`, set))
 	}
@@ -206,6 +263,17 @@ func (t Target) ID() string {
 
 // String returns the target for people to read.
 func (t Target) String() string {
+	s := t.place()
+	switch {
+	case t.Layout == "":
+		return s
+	case strings.Contains(s, "?"):
+		return s + "&layout=" + string(t.Layout)
+	}
+	return s + "?layout=" + string(t.Layout)
+}
+
+func (t Target) place() string {
 	switch {
 	case t.S3 != nil && t.S3.Bucket != "":
 		return t.S3.url(t.S3.Bucket).String()

@@ -36,7 +36,8 @@ func TestJSON(t *testing.T) {
 		`{"read_only": {"directory": "/cache", "append_instance_id": false}}`: {
 			ReadOnly: &target.ReadOnly{Directory: "/cache", AppendInstanceID: &no},
 		},
-		`{"file": {"directory": "/x"}, "s3": null}`: {File: &target.File{Directory: "/x"}},
+		`{"file": {"directory": "/x"}, "s3": null}`:      {File: &target.File{Directory: "/x"}},
+		`{"file": {"directory": "/x"}, "layout": "log"}`: {File: &target.File{Directory: "/x"}, Layout: target.LayoutLog},
 	} {
 		var got target.Target
 		if err := json.Unmarshal([]byte(text), &got); err != nil {
@@ -63,7 +64,7 @@ func TestInvalid(t *testing.T) {
 		`[]`:       {"is not a JSON object"},
 		`"s3://b"`: {"is not a JSON object"},
 		`{"file": {"directory": "/x"}, "s3": {"bucket": "b"}}`:            {"has 2 of them"},
-		`{"S3": {"bucket": "b"}}`:                                         {`unknown key "S3"; there are file, local, read_only, s3`},
+		`{"S3": {"bucket": "b"}}`:                                         {`unknown key "S3"; there are file, layout, local, read_only, s3`},
 		`{"ftp": {}}`:                                                     {`unknown key "ftp"`},
 		`{"s3": {"bucket": "b", "access_key": "x"}}`:                      {`unknown key "s3.access_key"; there are bucket, checksum,`},
 		`{"s3": {"bucket": 1}}`:                                           {"number"},
@@ -75,6 +76,8 @@ func TestInvalid(t *testing.T) {
 		`{"file": {"directory": "replicas"}}`:                             {`the directory "replicas" is relative; write an absolute path`},
 		`{"file": {}}`:                                                    {`"directory" is missing`},
 		`{"local": {"directory": "/x", "num_shards": 1}}`:                 {`"capacity" is missing`},
+		`{"file": {"directory": "/x"}, "layout": "packs"}`:                {`unknown layout "packs"; there are chunks and log`},
+		`{"read_only": {"directory": "/x"}, "layout": "log"}`:             {"a cache has no layout"},
 	} {
 		var got target.Target
 		err := json.Unmarshal([]byte(text), &got)
@@ -99,6 +102,10 @@ func TestFromURL(t *testing.T) {
 		"s3://bucket?endpoint=http://127.0.0.1:9000&create_bucket=1": {
 			S3: &target.S3{Bucket: "bucket", Endpoint: "http://127.0.0.1:9000", CreateBucketsOnDemand: true},
 		},
+		"file:///var/replicas?layout=log": {File: &target.File{Directory: "/var/replicas"}, Layout: target.LayoutLog},
+		"s3://bucket?layout=chunks&region=eu-central-1": {
+			S3: &target.S3{Bucket: "bucket", Region: "eu-central-1", DomainAddressing: true}, Layout: target.LayoutChunks,
+		},
 	} {
 		got, err := target.FromURL(raw)
 		if err != nil {
@@ -115,8 +122,10 @@ func TestFromURL(t *testing.T) {
 			t.Errorf("%s is called %s, which is another target (%v)", raw, got, err)
 		}
 	}
-	if _, err := target.FromURL("bucket/prefix"); err == nil {
-		t.Error("a URL without a scheme is taken")
+	for _, raw := range []string{"bucket/prefix", "file:///x?layout=packs", "file:///x?layout=log&layout=log", "file:///x?other=log"} {
+		if got, err := target.FromURL(raw); err == nil {
+			t.Errorf("%s is taken for %v", raw, got)
+		}
 	}
 }
 
