@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,16 +37,28 @@ var journals = []string{"-journal", "-wal", "-shm"}
 // be gone if removing the next one or renaming failed, and if syncing the directory
 // failed the file is in place but perhaps not durably. It may be called again.
 func RestoreFile(ctx context.Context, m *manifest.Manifest, sources []Source, path string, opts *RestoreOptions) error {
-	if err := restoreFile(ctx, m, sources, path, opts.withDefaults()); err != nil {
+	err := m.Validate()
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", path, err)
+	}
+	return MakeFile(ctx, m.Size, path, opts, func(ctx context.Context, w io.WriterAt, o *RestoreOptions) error {
+		return Restore(ctx, m, sources, w, o)
+	})
+}
+
+// MakeFile is [RestoreFile] of a database of that size, whose content restore writes.
+func MakeFile(ctx context.Context, size int64, path string, opts *RestoreOptions,
+	restore func(context.Context, io.WriterAt, *RestoreOptions) error,
+) error {
+	if err := makeFile(ctx, size, path, opts.withDefaults(), restore); err != nil {
 		return fmt.Errorf("restore %s: %w", path, err)
 	}
 	return nil
 }
 
-func restoreFile(ctx context.Context, m *manifest.Manifest, sources []Source, path string, o RestoreOptions) error {
-	if err := m.Validate(); err != nil {
-		return err
-	}
+func makeFile(ctx context.Context, size int64, path string, o RestoreOptions,
+	restore func(context.Context, io.WriterAt, *RestoreOptions) error,
+) error {
 	path, err := resolve(path)
 	if err != nil {
 		return err
@@ -73,11 +86,11 @@ func restoreFile(ctx context.Context, m *manifest.Manifest, sources []Source, pa
 			return err
 		}
 	}
-	if err := t.File.Truncate(m.Size); err != nil {
+	if err := t.File.Truncate(size); err != nil {
 		return err
 	}
 	o.Zeroed = true
-	if err := Restore(ctx, m, sources, t.File, &o); err != nil {
+	if err := restore(ctx, t.File, &o); err != nil {
 		return err
 	}
 	// Sync before the journals go, so that what follows takes but a moment.
