@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/boule-db/boule/store/budget"
+	"github.com/boule-db/boule/store/target"
 )
 
 // grace is how long Close waits for requests that it cancelled.
@@ -137,6 +138,7 @@ func (c *Copier) last(ctx context.Context, e *entry) error {
 		case !pending && out.doubt:
 			return ErrDesync
 		case !pending:
+			c.closeLogs(ctx, e)
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("not tried: %w", context.Cause(ctx))
@@ -155,6 +157,9 @@ func (c *Copier) last(ctx context.Context, e *entry) error {
 func (p *pass) pending() (bool, error) {
 	if busy, err := p.cons.Busy(); err != nil || busy {
 		return busy, err
+	}
+	if p.layout == target.LayoutLog {
+		return p.stagedPending() // staged chunks may be of a snapshot to come
 	}
 	names, err := p.cons.StagedChunks()
 	if err != nil || len(names) > 0 {

@@ -69,11 +69,13 @@ type entry struct {
 	turn     chan struct{} // holds a token while a pass is under way
 
 	// Guarded by turn.
-	checked    map[string]uint64 // manifest name to the generation of the remote in which it was seen there
-	doubts     map[string]bool   // manifests of which the store lacks something; "" is any
-	rejected   map[string]int    // chunk to the number of passes in which the store refused it
-	allowedAt  time.Time         // earliest next manifest upload
-	superseded time.Time         // when a snapshot was last demanded because of that
+	checked    map[string]uint64    // manifest name to the generation of the remote in which it was seen there
+	doubts     map[string]bool      // manifests of which the store lacks something; "" is any
+	rejected   map[string]int       // chunk to the number of passes in which the store refused it
+	allowedAt  time.Time            // earliest next manifest upload
+	superseded time.Time            // when a snapshot was last demanded because of that
+	takeover   bool                 // append whoever appended last
+	logs       map[string]*logState // by manifest name, of replicas in the log layout
 
 	// Guarded by Copier.mu.
 	refs        int

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
 )
 
 // writing is for how long after a snapshot its application counts as being at work.
@@ -40,8 +41,19 @@ func (c *cores) weight() int64 {
 }
 
 func (c *cores) compress(data []byte) []byte {
+	defer c.enter()()
+	return manifest.Compress(data)
+}
+
+// frame makes a frame of the log layout.
+func (c *cores) frame(b []byte, kind remotelog.Kind, raw []byte) []byte {
+	defer c.enter()()
+	return remotelog.AppendFrame(b, kind, raw)
+}
+
+// enter waits until there is a processor to compress on, and returns what gives it back.
+func (c *cores) enter() (leave func()) {
 	weight := c.weight()
 	_ = c.free.Acquire(context.Background(), weight) // which is never more than all
-	defer c.free.Release(weight)
-	return manifest.Compress(data)
+	return func() { c.free.Release(weight) }
 }

@@ -17,6 +17,11 @@ var (
 	// ErrSuperseded reports a staged snapshot older than one already uploaded under the same name,
 	// as after the database file was replaced or the clock stepped back. It is not uploaded.
 	ErrSuperseded = errors.New("copier: a newer snapshot was uploaded under this name")
+	// ErrFenced reports that another spool, of another database or on another machine, replicates under the same name.
+	// Nothing was uploaded. A takeover moves the name here.
+	ErrFenced = errors.New("copier: the replica belongs to another writer")
+	// ErrNoLog reports a takeover of a replica whose layout knows no owner.
+	ErrNoLog = errors.New("copier: the layout of the target is not log: there is nothing to take over")
 	// ErrBehind reports that a database has changes that its target does not hold yet.
 	ErrBehind = errors.New("copier: target is behind")
 	// ErrPanic reports a bug caught inside a pass.

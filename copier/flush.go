@@ -11,6 +11,7 @@ import (
 	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/budget"
+	"github.com/boule-db/boule/store/target"
 )
 
 // localTries is how often a flush tries when the spool, not the target, fails.
@@ -25,16 +26,26 @@ const localTries = 4
 // flush again. After any error, what was not uploaded is still in the spool, and the copier goes
 // on trying in the background.
 func (c *Copier) Flush(ctx context.Context, root *spool.Root, key spool.Key) error {
+	return c.flush(ctx, "flush", root, key, false)
+}
+
+// Takeover is Flush whoever appended to the replica last. From then on the replica belongs to this spool, and
+// the other writer is told that it does. It fails with ErrNoLog in a layout that knows no owner.
+func (c *Copier) Takeover(ctx context.Context, root *spool.Root, key spool.Key) error {
+	return c.flush(ctx, "takeover", root, key, true)
+}
+
+func (c *Copier) flush(ctx context.Context, op string, root *spool.Root, key spool.Key, takeover bool) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return c.failed("flush", key, Status{}, ErrClosed)
+		return c.failed(op, key, Status{}, ErrClosed)
 	}
 	e := c.enter(root, key)
 	ctx, a := c.begin(ctx)
 	c.mu.Unlock()
 
-	err := c.flushEntry(budget.WithFlush(ctx), e)
+	err := c.flushEntry(budget.WithFlush(ctx), e, takeover)
 
 	c.mu.Lock()
 	st := e.status
@@ -42,7 +53,7 @@ func (c *Copier) Flush(ctx context.Context, root *spool.Root, key spool.Key) err
 	c.end(a)
 	c.mu.Unlock()
 	if err != nil {
-		return c.failed("flush", key, st, err)
+		return c.failed(op, key, st, err)
 	}
 	return nil
 }
@@ -103,14 +114,19 @@ func (c *Copier) flushing(e *entry, out outcome) outcome {
 	return out
 }
 
-func (c *Copier) flushEntry(ctx context.Context, e *entry) error {
+func (c *Copier) flushEntry(ctx context.Context, e *entry, takeover bool) error {
 	if err := c.take(ctx, e); err != nil {
 		return err
 	}
 	defer c.give(e)
 
+	e.takeover = takeover
+	defer func() { e.takeover = false }()
 	var goal []candidate
 	out := c.with(e, true, func(p *pass) (err error) {
+		if takeover && p.layout != target.LayoutLog {
+			return ErrNoLog
+		}
 		goal, err = p.peekStaged()
 		return err
 	})
@@ -153,7 +169,7 @@ func (c *Copier) flushEntry(ctx context.Context, e *entry) error {
 // final reports whether trying again is pointless after err, which may be nil: then somebody
 // else is at work in the spool.
 func final(err error, try int) bool {
-	for _, f := range []error{ErrDesync, ErrSuperseded, ErrPanic} {
+	for _, f := range []error{ErrDesync, ErrSuperseded, ErrFenced, ErrPanic} {
 		if errors.Is(err, f) {
 			return true
 		}
@@ -190,11 +206,12 @@ func (p *pass) reached(ctx context.Context, goal []candidate, acked []string) (b
 			p.current(m.m)
 			continue
 		}
-		cl, err := p.stores(ctx)
-		if err != nil {
-			return false, err
+		if p.layout == target.LayoutLog {
+			err = p.newestThere(ctx, m)
+		} else {
+			err = p.manifestThere(ctx, m)
 		}
-		if err := p.holds(ctx, cl, m); err != nil {
+		if err != nil {
 			return false, err
 		}
 		p.out.success = time.Now()
@@ -203,9 +220,13 @@ func (p *pass) reached(ctx context.Context, goal []candidate, acked []string) (b
 	return true, nil
 }
 
-// holds fails unless the store has the manifest m, or a newer one under its name. That the tap says so is not
+// manifestThere fails unless the store has the manifest m, or a newer one under its name. That the tap says so is not
 // enough: a request whose sender was killed may have been carried out after those that came later.
-func (p *pass) holds(ctx context.Context, cl *client, m candidate) error {
+func (p *pass) manifestThere(ctx context.Context, m candidate) error {
+	cl, err := p.stores(ctx)
+	if err != nil {
+		return err
+	}
 	body, err := p.get(ctx, cl.Manifests, m.name, manifest.MaxManifest)
 	if err != nil {
 		return fmt.Errorf("look for manifest: %w", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store/target"
 )
 
 const (
@@ -36,6 +37,7 @@ type pass struct {
 
 	cons    *spool.Consumer
 	meta    spool.Metadata
+	layout  target.Layout
 	started time.Time
 	out     outcome
 	desync  error // why a full snapshot is needed
@@ -66,6 +68,9 @@ func (c *Copier) run(ctx context.Context, e *entry, flush bool) outcome {
 	e.noted.Store(false)
 	return c.with(e, flush, func(p *pass) error {
 		p.count(func(n *counters) { n.passes.Add(1) })
+		if p.layout == target.LayoutLog {
+			return p.drainLog(ctx)
+		}
 		return p.drain(ctx)
 	})
 }
@@ -132,7 +137,8 @@ func (p *pass) open(f func(*pass) error) error {
 	if p.meta, err = cons.Metadata(); err != nil {
 		return fmt.Errorf("read metadata: %w", err)
 	}
-	p.out.path, p.out.target = p.meta.Path, p.e.remote.describe(p.meta.Target)
+	p.out.path = p.meta.Path
+	p.out.target, p.layout = p.e.remote.describe(p.meta.Target)
 	if p.meta.Target.ID != p.e.key.Target {
 		return fmt.Errorf("read metadata: spool of target %s says target %s", p.e.key.Target, p.meta.Target.ID)
 	}

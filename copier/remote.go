@@ -30,6 +30,7 @@ type remote struct {
 	mu     sync.Mutex // guards what follows
 	client *client
 	name   string
+	layout target.Layout
 }
 
 // A client is the open stores of a remote. It is closed when it was dropped and nobody uses it.
@@ -43,18 +44,18 @@ func newRemote(id string) *remote {
 	return &remote{id: id, opening: make(chan struct{}, 1)}
 }
 
-// describe returns what to call the target, without credentials.
-func (r *remote) describe(t spool.Target) string {
+// describe returns what to call the target, without credentials, and how replicas lie in it.
+func (r *remote) describe(t spool.Target) (name string, layout target.Layout) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.name == "" {
-		r.name = t.ID
+		r.name, r.layout = t.ID, target.DefaultLayout
 		var spec target.Target
 		if err := json.Unmarshal(t.Spec, &spec); err == nil && spec.Validate() == nil {
-			r.name = spec.String()
+			r.name, r.layout = spec.String(), spec.LayoutOrDefault()
 		}
 	}
-	return r.name
+	return r.name, r.layout
 }
 
 // renew forgets what is known to be in the store. Callers hold mu.

@@ -9,7 +9,7 @@ import (
 )
 
 // Requests counts calls of the stores by verb. A call that a store layer below retries is one.
-type Requests struct{ Put, Head, Get int64 }
+type Requests struct{ Put, Head, Get, List int64 }
 
 // A Status tells how the copying of one spool goes.
 type Status struct {
@@ -44,12 +44,12 @@ type Metrics struct {
 type counters struct {
 	passes, failures, panics, desyncs atomic.Int64
 	chunks, skipped, manifests, bytes atomic.Int64
-	put, head, get                    atomic.Int64
+	put, head, get, list              atomic.Int64
 	pending                           atomic.Int64
 }
 
 func (n *counters) requests() Requests {
-	return Requests{Put: n.put.Load(), Head: n.head.Load(), Get: n.get.Load()}
+	return Requests{Put: n.put.Load(), Head: n.head.Load(), Get: n.get.Load(), List: n.list.Load()}
 }
 
 // Status reports on one spool from memory; it touches neither disk nor network.

@@ -1,0 +1,378 @@
+package copier
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/boule-db/boule/copier/logwriter"
+	"github.com/boule-db/boule/internal/instance"
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/spool"
+)
+
+// A logState is the writer of one replica in the log layout.
+type logState struct {
+	client  *client // whose stores it has
+	w       *logwriter.Writer
+	due     time.Time // when a compaction became due; zero if none is
+	appends int       // since then
+}
+
+// When a compaction is made that is due: as soon as nothing was appended for a while, and else after so many appends.
+const (
+	compactAfter = 30 * time.Second
+	compactDelay = 64
+)
+
+// writer returns the writer of the replica called name. What it knows of the store is kept as long as the client is.
+func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, error) {
+	cl, err := p.stores(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s := p.e.logs[name]; s != nil && s.client == cl {
+		return s.w, nil
+	}
+	owner, err := p.owner()
+	if err != nil {
+		return nil, err
+	}
+	// Who has appended in this boot, and finds that somebody else did since, leaves it to people.
+	adopt := time.Duration(0)
+	if tap, err := p.readTap(name); err != nil {
+		return nil, err
+	} else if tap.exists {
+		adopt = -1
+	}
+	w := logwriter.New(newMeter(p.c, p.e, cl.Chunks), newMeter(p.c, p.e, cl.Manifests), name, logwriter.Options{
+		Owner: owner, Adopt: adopt, Logger: p.c.opts.Logger.With("db", p.meta.Path, "target", p.out.target),
+		Compress: p.c.cores.frame,
+	})
+	if p.e.logs == nil {
+		p.e.logs = make(map[string]*logState)
+	}
+	p.e.logs[name] = &logState{client: cl, w: w}
+	return w, nil
+}
+
+// owner is on whose behalf this spool's snapshots are appended. The file is known again when the spool is lost, also
+// in the next boot.
+func (p *pass) owner() (o remotelog.Owner, err error) {
+	if o.Spool, err = p.e.root.Owner(); err != nil {
+		return o, err
+	}
+	id := fmt.Appendf(nil, "%s\x00%s\x00%d", instance.Machine(), p.meta.Path, p.e.key.Ino)
+	sum := xxh3.Hash128(id)
+	binary.BigEndian.PutUint64(o.Database[:8], sum.Hi)
+	binary.BigEndian.PutUint64(o.Database[8:], sum.Lo)
+	return o, nil
+}
+
+// drainLog is drain for the log layout. A snapshot is appended whole: chunks leave the spool when the entry that names
+// them is there. That a snapshot is not older than the last is up to the writer, by their sequences.
+func (p *pass) drainLog(ctx context.Context) error {
+	if err := p.cons.Tidy(); err != nil {
+		return fmt.Errorf("tidy: %w", err)
+	}
+	p.e.counts.pending.Store(0)
+	if err := p.appendReady(ctx); err != nil {
+		return err
+	}
+	if err := p.appendStaged(ctx); err != nil {
+		return err
+	}
+	p.compact(ctx)
+	return nil
+}
+
+// compact makes the compactions that are due. A failure is no fault of replication: all is there, only not as small as it could be.
+func (p *pass) compact(ctx context.Context) {
+	for name, s := range p.e.logs {
+		if p.flush || p.givesWay() || !s.w.CompactionDue() {
+			continue
+		}
+		now := time.Now()
+		if s.due.IsZero() {
+			s.due, s.appends = now, 0
+		}
+		if s.appends < compactDelay && now.Sub(s.due) < compactAfter {
+			p.lookAgain(s.due.Add(compactAfter))
+			continue
+		}
+		s.due = time.Time{}
+		c, err := s.w.Compact(ctx, logwriter.Budget{})
+		log := p.c.opts.Logger.With("name", name)
+		if err != nil {
+			log.Warn("compaction of a replica failed", "err", err)
+			continue
+		}
+		log.Debug("replica compacted", "objects", c.Before, "freed", c.FreedBytes, "written", c.Bytes)
+		if c.More {
+			p.lookAgain(now.Add(p.c.opts.Spacing))
+		}
+	}
+}
+
+// appendReady appends the snapshots of the ready directory, and removes it.
+func (p *pass) appendReady(ctx context.Context) error {
+	b, err := p.cons.TakeReady()
+	if err != nil {
+		return fmt.Errorf("take ready: %w", err)
+	}
+	if b == nil {
+		return nil
+	}
+	defer b.Close()
+	names, err := b.Manifests()
+	if err != nil {
+		return fmt.Errorf("list ready manifests: %w", err)
+	}
+	if len(names) > 0 && !p.spaced() {
+		return nil
+	}
+	chunks, err := b.Chunks()
+	if err != nil {
+		return fmt.Errorf("list ready chunks: %w", err)
+	}
+	p.e.counts.pending.Add(int64(len(chunks)))
+	var bad error
+	for _, name := range names {
+		data, err := b.ReadManifest(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another copier appended it
+		}
+		if err != nil {
+			return fmt.Errorf("read ready manifest: %w", err)
+		}
+		m, err := manifest.Decode(data)
+		if err != nil {
+			bad = p.demandSnapshot(fmt.Errorf("ready manifest %s: %w", name, err))
+			continue
+		}
+		err = p.appendSnapshot(ctx, candidate{name: name, data: data, m: m}, b.ReadChunk)
+		var missing *logwriter.MissingError
+		switch {
+		case err == nil, errors.Is(err, ErrSuperseded):
+		case errors.As(err, &missing):
+			// Another copier has appended it and is removing its chunks, or they are lost. The staged manifest tells.
+		default:
+			return err
+		}
+	}
+	// In this order, so that a manifest without its chunks is one that was appended.
+	for _, name := range chunks {
+		if err := b.RemoveChunk(name); err != nil {
+			return err
+		}
+		p.e.counts.pending.Add(-1)
+	}
+	if err := b.ChunksDone(); err != nil {
+		return fmt.Errorf("finish ready chunks: %w", err)
+	}
+	return errors.Join(bad, removeManifests(b, names), finish(b))
+}
+
+// appendStaged appends what is staged, unless something older waits.
+func (p *pass) appendStaged(ctx context.Context) error {
+	busy, err := p.cons.Busy()
+	if err != nil {
+		return fmt.Errorf("look for ready: %w", err)
+	}
+	if busy {
+		p.lookAgain(time.Now().Add(revisit))
+		return nil
+	}
+	// Before the manifests are opened: what is staged later may belong to a later one.
+	chunks, err := p.cons.StagedChunks()
+	if err != nil {
+		return fmt.Errorf("list staged chunks: %w", err)
+	}
+	pending, err := p.stagedPending()
+	if err != nil || !pending || !p.spaced() {
+		return err
+	}
+	p.e.counts.pending.Add(int64(len(chunks)))
+	staged, closeAll, err := p.openStaged()
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	var bad error
+	for _, m := range staged {
+		err := p.appendSnapshot(ctx, m, nil)
+		var missing *logwriter.MissingError
+		switch {
+		case errors.As(err, &missing):
+			if same, serr := p.unchanged(m); serr != nil || !same {
+				return serr
+			}
+			if busy, berr := p.cons.Busy(); berr != nil || busy { // it has moved to ready
+				p.lookAgain(time.Now().Add(revisit))
+				return berr
+			}
+			bad = errors.Join(bad, p.lost(m.name, err))
+		case errors.Is(err, ErrSuperseded):
+			if same, serr := p.unchanged(m); serr != nil || !same {
+				return serr
+			}
+			if now := time.Now(); p.flush || now.Sub(p.e.superseded) > demandSpacing {
+				p.e.superseded = now
+				_ = p.demandSnapshot(err)
+			}
+			bad = errors.Join(bad, err)
+		case err != nil:
+			return err
+		}
+	}
+	if bad != nil {
+		return bad
+	}
+	return p.removeAppended(ctx, staged, chunks)
+}
+
+// removeAppended removes those of the staged chunks that the snapshots, which are all appended, reference.
+func (p *pass) removeAppended(ctx context.Context, staged []candidate, names []string) error {
+	left := make(map[string]bool, len(names))
+	for _, name := range names {
+		left[name] = true
+	}
+	for _, m := range staged {
+		for b := 0; b < len(m.m.Blocks) && len(left) > 0; b++ {
+			var failed error
+			err := references(m.m, b, p.blocks(ctx, nil), func(f manifest.Fingerprint) bool {
+				name := f.ChunkName()
+				if left[name] {
+					delete(left, name)
+					failed = p.cons.RemoveStagedChunk(name)
+					p.e.counts.pending.Add(-1)
+				}
+				return failed == nil
+			})
+			if err := firstErr(failed, err); err != nil && !cannotBeHad(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// appendSnapshot appends a snapshot, whose chunks are what from, which may be nil, reads, or staged, or in the replica
+// at some other place. ErrSuperseded: the replica has a newer one.
+func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name string) ([]byte, error)) error {
+	tap, err := p.readTap(m.name)
+	if err != nil {
+		return err
+	}
+	if tap.data != nil && bytes.Equal(tap.data, m.data) && !p.e.takeover {
+		p.current(m.m)
+		return nil
+	}
+	w, err := p.writer(ctx, m.name)
+	if err != nil {
+		return err
+	}
+	unlock, err := p.cons.LockMeta(ctx) // so that processes of one spool do not race
+	if err != nil {
+		return fmt.Errorf("lock manifests: %w", err)
+	}
+	defer unlock()
+	if p.e.takeover {
+		_, err = w.Takeover(ctx, m.m, &logSource{p, from})
+	} else {
+		_, err = w.Append(ctx, m.m, &logSource{p, from})
+	}
+	p.e.allowedAt = time.Now().Add(p.c.opts.Spacing)
+	switch {
+	case errors.Is(err, logwriter.ErrSuperseded):
+		return fmt.Errorf("%w: %w", ErrSuperseded, err)
+	case errors.Is(err, logwriter.ErrFenced):
+		return fmt.Errorf("%w: %w", ErrFenced, err)
+	case err != nil:
+		return err
+	}
+	if s := p.e.logs[m.name]; s != nil && !s.due.IsZero() {
+		s.due, s.appends = time.Now(), s.appends+1
+	}
+	if err := p.e.root.WriteTap(p.e.key.Target, m.name, m.data); err != nil {
+		return fmt.Errorf("write tap: %w", err)
+	}
+	delete(p.e.doubts, m.name)
+	delete(p.e.doubts, "")
+	p.count(func(n *counters) { n.manifests.Add(1) })
+	p.out.acked, p.out.success = append(p.out.acked, m.name), time.Now()
+	p.current(m.m)
+	return nil
+}
+
+// newestThere fails unless the replica has the snapshot m, or something newer.
+func (p *pass) newestThere(ctx context.Context, m candidate) error {
+	cl, err := p.stores(ctx)
+	if err != nil {
+		return err
+	}
+	log := logrep.New(newMeter(p.c, p.e, cl.Chunks), newMeter(p.c, p.e, cl.Manifests), m.name)
+	head, err := log.Head(ctx, nil)
+	if errors.Is(err, logrep.ErrNotFound) {
+		return p.lost(m.name, fmt.Errorf("the log of %s is gone from %s", m.name, cl.Manifests))
+	}
+	if err != nil {
+		return fmt.Errorf("look for the newest entry: %w", err)
+	}
+	if head.Entry.Sequence < m.m.Sequence {
+		return p.lost(m.name, fmt.Errorf("the log of %s in %s has gone back", m.name, cl.Manifests))
+	}
+	return nil
+}
+
+// closeLogs lets the writers of an entry leave what helps readers. Nothing depends on it. The caller has the turn.
+func (c *Copier) closeLogs(ctx context.Context, e *entry) {
+	for name, s := range e.logs {
+		if err := s.w.Close(ctx); err != nil {
+			c.opts.Logger.Debug("copy of the newest entry not refreshed", "name", name, "err", err)
+		}
+	}
+	clear(e.logs)
+}
+
+// A logSource is where the writer gets what the replica does not have.
+type logSource struct {
+	p    *pass
+	from func(name string) ([]byte, error)
+}
+
+// Block returns an index block of the snapshot.
+func (s *logSource) Block(ctx context.Context, f manifest.Fingerprint) ([]byte, error) {
+	return s.p.blocks(ctx, s.from)(f)
+}
+
+// Chunk returns a chunk of the snapshot.
+func (s *logSource) Chunk(_ context.Context, f manifest.Fingerprint) ([]byte, error) {
+	name := f.ChunkName()
+	err := error(fs.ErrNotExist)
+	for _, read := range []func(string) ([]byte, error){s.from, s.p.cons.ReadStagedChunk} {
+		if read == nil {
+			continue
+		}
+		var data []byte
+		if data, err = read(name); err == nil && manifest.Sum(data) != f {
+			err = fmt.Errorf("%w: %s", spool.ErrCorrupt, name)
+		}
+		if err == nil {
+			s.p.count(func(n *counters) { n.chunks.Add(1) })
+			return data, nil
+		}
+		if !elsewhere(err) {
+			break
+		}
+	}
+	return nil, err
+}
