@@ -44,16 +44,26 @@ func IsRef(s string) bool {
 	return false
 }
 
-// A Remote is a replica as a store has it: a verified manifest, and where its
-// chunks can be had.
+// A Remote is a replica as a store has it: a verified manifest or entry of a log, and where its chunks can be
+// had.
 type Remote struct {
-	Name     string             // of the manifest
-	Store    string             // that the manifest came from
-	Raw      []byte             // the manifest's bytes, not compressed
-	Manifest *manifest.Manifest // what they say
+	Name     string             // of the manifest, and of the log
+	Store    string             // that it came from
+	Raw      []byte             // the manifest's bytes, not compressed; of an entry, its header
+	Manifest *manifest.Manifest // what they say; of an entry, all but First
+	Entry    uint64             // number of the entry; 0 for a manifest
 
-	found   *replica.Remote
+	found   *replica.Remote // of a manifest
 	sources []replica.Source
+	logged  *logged // of an entry
+}
+
+// order orders the states of one replica.
+func (r *Remote) order() uint64 {
+	if r.logged != nil {
+		return r.Entry
+	}
+	return r.Manifest.Sequence
 }
 
 // Fetch gets the manifest that ref leads to, from the first target of cfg that
@@ -85,23 +95,16 @@ func fetchRemote(ctx context.Context, text string, cfg *Config, last *Remote) (*
 			return nil, fmt.Errorf("%s: %w to read from", text, ErrNoTarget)
 		}
 	}
-	sources := openSources(ctx, targets)
-	opts := &replica.FetchOptions{Hostname: cfg.hostname(), Sources: sources, Open: openRef}
-	if last != nil {
-		opts.Last = last.found
+	if ref.Kind == replica.RefDatabase {
+		return newest(ctx, targets, ref.ManifestName(cfg.hostname()), last)
 	}
-	found, err := replica.FetchRef(ctx, ref, opts)
-	switch {
-	case err != nil:
+	found, err := replica.FetchRef(ctx, ref, &replica.FetchOptions{Open: openRef})
+	if err != nil {
 		return nil, err
-	case last != nil && found == last.found:
-		return last, nil
 	}
-	name, from := ref.ManifestName(cfg.hostname()), found.Source.Name
-	if name == "" {
-		name, from = text, text
-	}
-	return &Remote{Name: name, Store: from, Raw: found.Encoded, Manifest: found.Manifest, found: found, sources: sources}, nil
+	return &Remote{
+		Name: text, Store: text, Raw: found.Encoded, Manifest: found.Manifest, found: found, sources: openSources(ctx, targets),
+	}, nil
 }
 
 // implied is the target that a manifest lies in, when it is referred to by file or
@@ -146,7 +149,13 @@ func openRef(ctx context.Context, ref replica.Ref) ([]byte, error) {
 // RestoreFile writes the database to a file, which appears complete and synced or
 // not at all. See [replica.RestoreFile].
 func (r *Remote) RestoreFile(ctx context.Context, path string, opts *RestoreOptions) error {
-	if err := replica.RestoreFile(ctx, r.Manifest, r.sources, path, opts); err != nil {
+	var err error
+	if r.logged != nil {
+		err = replica.MakeFile(ctx, r.Manifest.Size, path, opts, r.logged.restore)
+	} else {
+		err = replica.RestoreFile(ctx, r.Manifest, r.sources, path, opts)
+	}
+	if err != nil {
 		return fmt.Errorf("boule: %w", err)
 	}
 	return nil
@@ -155,7 +164,13 @@ func (r *Remote) RestoreFile(ctx context.Context, path string, opts *RestoreOpti
 // RestoreTo writes the database to w, from its beginning to its end. After an
 // error a part of it is written.
 func (r *Remote) RestoreTo(ctx context.Context, w io.Writer, opts *RestoreOptions) error {
-	if err := replica.RestoreTo(ctx, r.Manifest, r.sources, w, opts); err != nil {
+	var err error
+	if r.logged != nil {
+		err = r.logged.restoreTo(ctx, w, opts)
+	} else {
+		err = replica.RestoreTo(ctx, r.Manifest, r.sources, w, opts)
+	}
+	if err != nil {
 		return fmt.Errorf("boule: %w", err)
 	}
 	return nil
@@ -174,6 +189,9 @@ func Restore(ctx context.Context, ref, out string, cfg *Config, opts *RestoreOpt
 
 // remoteManifest gets the manifest of that name from one target.
 func remoteManifest(ctx context.Context, t target.Target, name string) (*manifest.Manifest, error) {
-	m, _, _, err := replica.FetchManifest(ctx, openSources(ctx, []target.Target{t}), name)
-	return m, err
+	r, err := newest(ctx, []target.Target{t}, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.Manifest, nil
 }

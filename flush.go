@@ -15,8 +15,19 @@ import (
 // found to lack data.
 const maxDesyncs = 3
 
+// An uploader uploads what is staged in a spool.
+type uploader func(ctx context.Context, c *copier.Copier, root *spool.Root, key spool.Key) error
+
+func flushing(ctx context.Context, c *copier.Copier, root *spool.Root, key spool.Key) error {
+	return c.Flush(ctx, root, key)
+}
+
+func takingOver(ctx context.Context, c *copier.Copier, root *spool.Root, key spool.Key) error {
+	return c.Takeover(ctx, root, key)
+}
+
 // flush uploads the database's present state to every target.
-func (e *engine) flush(ctx context.Context, path string) error {
+func (e *engine) flush(ctx context.Context, path string, how uploader) error {
 	if err := e.whyNot(); err != nil {
 		return err
 	}
@@ -29,7 +40,7 @@ func (e *engine) flush(ctx context.Context, path string) error {
 		if err := e.snapshot(ctx, path); err != nil {
 			return err
 		}
-		err = e.upload(ctx, c, path)
+		err = e.upload(ctx, c, path, how)
 		if !again(err) {
 			break
 		}
@@ -82,14 +93,14 @@ func (e *engine) staged(path string) error {
 }
 
 // upload uploads what is staged to all targets, each on its own.
-func (e *engine) upload(ctx context.Context, c *copier.Copier, path string) error {
+func (e *engine) upload(ctx context.Context, c *copier.Copier, path string, how uploader) error {
 	keys := e.manager.Keys(path)
 	if len(keys) == 0 {
 		return fmt.Errorf("%w: %s has no spool", ErrBehind, path)
 	}
 	errs := make(chan error, len(keys))
 	for _, key := range keys {
-		go func() { errs <- e.uploadTo(ctx, c, key) }()
+		go func() { errs <- e.uploadTo(ctx, c, key, how) }()
 	}
 	var all []error
 	for range keys {
@@ -109,14 +120,14 @@ const uploadPatience = 30 * time.Second
 
 // uploadTo uploads what is staged for one target. Without a deadline it goes on as
 // long as there is progress.
-func (e *engine) uploadTo(ctx context.Context, c *copier.Copier, key spool.Key) error {
+func (e *engine) uploadTo(ctx context.Context, c *copier.Copier, key spool.Key, how uploader) error {
 	if _, bounded := ctx.Deadline(); bounded {
-		return c.Flush(ctx, e.root, key)
+		return how(ctx, c, e.root, key)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	done := make(chan error, 1)
-	go func() { done <- c.Flush(ctx, e.root, key) }()
+	go func() { done <- how(ctx, c, e.root, key) }()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	last, sent := time.Now(), c.Status(key).BytesUp

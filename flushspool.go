@@ -104,7 +104,7 @@ func flushOne(ctx context.Context, dir string, cfg *Config, s spoolInfo) error {
 	if err != nil {
 		return err
 	}
-	err = r.flush(ctx, s.Path)
+	err = r.flush(ctx, s.Path, flushing)
 	if errors.Is(err, fs.ErrNotExist) && exists(s.Path) != nil {
 		// The database was deleted: what it was goes to the store nevertheless.
 		err = r.e.currentCopier().Flush(ctx, r.e.root, s.Key)

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/wasmvfs"
 )
 
@@ -34,13 +33,22 @@ type fetch struct {
 
 // A snapshot is one state that a follower has seen.
 type snapshot struct {
-	*replica.Snapshot
+	content
 	remote  *Remote
+	source  time.Time // of content
 	updated time.Time
 }
 
+// A content is a database in a store, in whatever layout.
+type content interface {
+	Size() int64
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+	// Prefetch fetches the first chunks, or all for a negative n.
+	Prefetch(ctx context.Context, n, jobs int) error
+}
+
 // SourceTime implements [wasmvfs.Snapshot].
-func (s *snapshot) SourceTime() time.Time { return s.Manifest().SourceTime }
+func (s *snapshot) SourceTime() time.Time { return s.source }
 
 // Updated implements [wasmvfs.Snapshot].
 func (s *snapshot) Updated() time.Time { return s.updated }
@@ -159,14 +167,14 @@ func (f *follower) fetch(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := &snapshot{remote: remote, updated: start}
-	if old != nil && remote.Manifest.Sequence <= last.Manifest.Sequence {
+	fresh := &snapshot{remote: remote, source: remote.Manifest.SourceTime, updated: start}
+	if old != nil && remote.order() <= last.order() {
 		// A new value, so that connections see when it was last looked for.
-		fresh.Snapshot = old.Snapshot
-		if remote.Manifest.Sequence < last.Manifest.Sequence {
+		fresh.content, fresh.source = old.content, old.source
+		if remote.order() < last.order() {
 			fresh.remote = last // never older
 		}
-	} else if fresh.Snapshot, err = f.e.openSnapshot(ctx, remote); err != nil {
+	} else if fresh.content, err = f.e.openSnapshot(ctx, remote); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/file"
+	"github.com/boule-db/boule/store/target"
 )
 
 // storeIndex describes the replica in a store with a stored index block, and returns the key of that.
@@ -59,7 +60,7 @@ func (p *published) storeIndex(t *testing.T, at int) string {
 // A replica whose index block is stored is read, refreshed to and restored like any other; without
 // the block it is an error.
 func TestReplicaWithStoredIndex(t *testing.T) {
-	p := publish(t, 1)
+	p := publishTo(t, 1, target.LayoutChunks)
 	if err := p.conn.Exec(`CREATE TABLE blobs(b); INSERT INTO blobs VALUES (randomblob(300000))`); err != nil {
 		t.Fatal(err)
 	}

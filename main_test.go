@@ -70,6 +70,12 @@ type site struct {
 // newSite has as many stores as told.
 func newSite(t testing.TB, stores int) *site {
 	t.Helper()
+	return newSiteOf(t, stores, target.Layout(os.Getenv("BOULE_TEST_LAYOUT")))
+}
+
+// newSiteOf is newSite for tests that look into the stores.
+func newSiteOf(t testing.TB, stores int, layout target.Layout) *site {
+	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +86,7 @@ func newSite(t testing.TB, stores int) *site {
 		CacheDir: cacheDir,
 	}}
 	for i := range stores {
-		s.cfg.Targets = append(s.cfg.Targets, target.Target{File: &target.File{Directory: s.store(i)}})
+		s.cfg.Targets = append(s.cfg.Targets, target.Target{File: &target.File{Directory: s.store(i)}, Layout: layout})
 	}
 	return s
 }

@@ -52,7 +52,7 @@ func (r *Replicator) drain(file string) error {
 	var err error
 	if file != "" && r.Replicating() {
 		if fi, serr := os.Stat(file); serr == nil && fi.Size() > 0 {
-			err = r.flush(ctx, file)
+			err = r.flush(ctx, file, flushing)
 		}
 		if errors.Is(err, ErrWAL) {
 			err = nil // said in the log, once; no failure of closing

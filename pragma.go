@@ -13,7 +13,7 @@ const pragmaTimeout = 5 * time.Minute
 func (e *engine) flushPragma(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), pragmaTimeout)
 	defer cancel()
-	return e.flush(ctx, path)
+	return e.flush(ctx, path, flushing)
 }
 
 // uploadPragma is flushPragma for a connection that keeps the database locked, and
@@ -28,7 +28,7 @@ func (e *engine) uploadPragma(path string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pragmaTimeout)
 	defer cancel()
-	return e.upload(ctx, c, path)
+	return e.upload(ctx, c, path, flushing)
 }
 
 // statusPragma answers PRAGMA boule_replication_status.

@@ -82,9 +82,10 @@ func openReplica(ctx context.Context, text string, cfg *Config) (string, wasmvfs
 }
 
 // openSnapshot prepares the snapshot that remote describes, as the policy says.
-func (e *engine) openSnapshot(ctx context.Context, remote *Remote) (*replica.Snapshot, error) {
-	snap, err := replica.Open(ctx, remote.Manifest, remote.sources, chunkCache)
-	if err != nil {
+func (e *engine) openSnapshot(ctx context.Context, remote *Remote) (snap content, err error) {
+	if l := remote.logged; l != nil {
+		snap = l.log.Open(l.head.Entry, chunkCache)
+	} else if snap, err = replica.Open(ctx, remote.Manifest, remote.sources, chunkCache); err != nil {
 		return nil, err
 	}
 	switch p := e.cfg.LoadingPolicy; {

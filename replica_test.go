@@ -27,7 +27,12 @@ type published struct {
 
 func publish(t *testing.T, stores int) *published {
 	t.Helper()
-	p := &published{site: newSite(t, stores)}
+	return publishTo(t, stores, target.Layout(os.Getenv("BOULE_TEST_LAYOUT")))
+}
+
+func publishTo(t *testing.T, stores int, layout target.Layout) *published {
+	t.Helper()
+	p := &published{site: newSiteOf(t, stores, layout)}
 	p.db = p.path("app.db")
 	p.r = newReplicator(t, p.cfg)
 	var err error
@@ -69,7 +74,7 @@ func (p *published) manifest(t *testing.T, store int) string {
 }
 
 func TestReplicaRefresh(t *testing.T) {
-	p := publish(t, 1)
+	p := publishTo(t, 1, target.LayoutChunks)
 	db, err := boule.OpenReplica(t.Context(), p.ref(), p.cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +122,7 @@ func TestReplicaRefresh(t *testing.T) {
 // A store that falls back to an older manifest does not take its readers along, as
 // long as one has the replica open, connections or not.
 func TestReplicaIsNeverOlder(t *testing.T) {
-	p := publish(t, 1)
+	p := publishTo(t, 1, target.LayoutChunks)
 	name := p.manifest(t, 0)
 	old, err := os.ReadFile(name)
 	if err != nil {
@@ -258,7 +263,7 @@ func TestReplicaWithoutHome(t *testing.T) {
 
 // A manifest in a file, by any of its names, with and without a target.
 func TestReplicaByFile(t *testing.T) {
-	p := publish(t, 1)
+	p := publishTo(t, 1, target.LayoutChunks)
 	name := p.manifest(t, 0)
 	t.Chdir(filepath.Dir(name))
 	copied := p.path("odd name?#%41.manifest")

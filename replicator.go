@@ -100,17 +100,31 @@ func (r *Replicator) Flush(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	return r.flush(ctx, file)
+	return r.flush(ctx, file, flushing)
 }
 
-func (r *Replicator) flush(ctx context.Context, file string) error {
+// Takeover is Flush of a database whose replica, in the layout log, another one has appended to since, on this or another
+// machine: from now on the name belongs to this one, and the other writer is fenced, which its log and status tell. After an
+// error it is not, or it is not known.
+func (r *Replicator) Takeover(ctx context.Context, path string) error {
+	if r.closed.Load() {
+		return ErrClosed
+	}
+	file, err := databaseFile(path)
+	if err != nil {
+		return err
+	}
+	return r.flush(ctx, file, takingOver)
+}
+
+func (r *Replicator) flush(ctx context.Context, file string, how uploader) error {
 	if err := exists(file); err != nil {
 		return err
 	}
 	if isEmpty(file) {
 		return fmt.Errorf("%w: %s is empty: there is nothing to replicate before its first table", ErrBehind, file)
 	}
-	return r.e.flush(ctx, CanonicalPath(file))
+	return r.e.flush(ctx, CanonicalPath(file), how)
 }
 
 // Progress tells how many bytes of the database at path were uploaded by this

@@ -1,0 +1,96 @@
+package boule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/boule-db/boule/replica"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store/target"
+)
+
+// ErrNoHistory reports that a replica has no log, and so no earlier states.
+var ErrNoHistory = errors.New("boule: the replica has no history: its layout is not log")
+
+// A Point is a state of a database that a log keeps.
+type Point = logrep.Point
+
+// openLog finds the log of the database that ref, a boule:// reference, leads to, in the first target that has it.
+func openLog(ctx context.Context, text string, cfg *Config) (*logged, string, error) {
+	cfg, err := effective(cfg)
+	if err != nil {
+		return nil, "", err
+	}
+	ref, err := replica.ParseRef(text)
+	if err != nil {
+		return nil, "", err
+	}
+	if ref.Kind != replica.RefDatabase {
+		return nil, "", fmt.Errorf("%s: %w; write boule://HOST/path", text, ErrNoHistory)
+	}
+	targets := cfg.durable()
+	if len(targets) == 0 {
+		return nil, "", fmt.Errorf("%s: %w to read from", text, ErrNoTarget)
+	}
+	var other bool // the replica is there in another layout
+	var errs []error
+	for _, t := range targets {
+		r, err := newest(ctx, []target.Target{t}, ref.ManifestName(cfg.hostname()), nil)
+		switch {
+		case err == nil && r.logged != nil:
+			return r.logged, r.Store, nil
+		case err == nil:
+			other = true
+		default:
+			errs = append(errs, err)
+		}
+	}
+	if other {
+		return nil, "", fmt.Errorf("%s: %w", text, ErrNoHistory)
+	}
+	return nil, "", errors.Join(errs...)
+}
+
+// FetchEntry is [Fetch] of the state that an entry of a log describes. It fails with [ErrNoReplica] if
+// there is no such entry, and [ErrNoHistory] if there is no log.
+func FetchEntry(ctx context.Context, ref string, entry uint64, cfg *Config) (*Remote, error) {
+	return fetchLogged(ctx, ref, cfg, func(l *logrep.Log) (*logrep.Head, error) { return l.Entry(ctx, entry) })
+}
+
+// FetchAt is [Fetch] of the state that was the newest in the store at that time.
+func FetchAt(ctx context.Context, ref string, at time.Time, cfg *Config) (*Remote, error) {
+	return fetchLogged(ctx, ref, cfg, func(l *logrep.Log) (*logrep.Head, error) { return l.At(ctx, at) })
+}
+
+func fetchLogged(ctx context.Context, ref string, cfg *Config, find func(*logrep.Log) (*logrep.Head, error)) (*Remote, error) {
+	l, from, err := openLog(ctx, ref, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("boule: %w", err)
+	}
+	head, err := find(l.log)
+	if errors.Is(err, logrep.ErrNotFound) {
+		return nil, fmt.Errorf("boule: %w: %w", ErrNoReplica, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("boule: %w", err)
+	}
+	return remoteEntry(from, l.log, head), nil
+}
+
+// History lists the states of a database that its log keeps, the oldest first.
+func History(ctx context.Context, ref string, cfg *Config) ([]Point, error) {
+	l, _, err := openLog(ctx, ref, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("boule: %w", err)
+	}
+	points := []Point{}
+	for p, err := range l.log.History(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("boule: %w", err)
+		}
+		points = append(points, p)
+	}
+	return points, nil
+}

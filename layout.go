@@ -1,0 +1,150 @@
+package boule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store"
+	"github.com/boule-db/boule/store/target"
+)
+
+// A logged is an entry of a replica in the log layout.
+type logged struct {
+	log  *logrep.Log
+	head *logrep.Head
+}
+
+// manifestOf describes an entry as a manifest does, but for the first chunk, which is where all chunks are.
+func manifestOf(e *remotelog.Entry) *manifest.Manifest {
+	m := &manifest.Manifest{
+		Header: e.Header, VersionID: e.VersionID, Sequence: e.Sequence, Size: e.Size, SourceTime: e.SourceTime,
+		Generator: e.Generator, Writer: e.Writer, Blocks: []manifest.Block{},
+	}
+	for i := range e.Blocks {
+		m.Blocks = append(m.Blocks, manifest.Block{Stored: e.Blocks[i].Digest, Digest: e.Blocks[i].Digest})
+	}
+	return m
+}
+
+// layouts are how a replica may lie in a target: as the target says, else the default before the others.
+func layouts(t target.Target) []target.Layout {
+	if t.Layout != "" {
+		return []target.Layout{t.Layout}
+	}
+	if target.DefaultLayout == target.LayoutLog {
+		return []target.Layout{target.LayoutLog, target.LayoutChunks}
+	}
+	return []target.Layout{target.LayoutChunks, target.LayoutLog}
+}
+
+// newest gets the newest state of a replica from the first target that has it, in whatever layout. last, which may be
+// nil, is the result if that has not changed.
+func newest(ctx context.Context, targets []target.Target, name string, last *Remote) (*Remote, error) {
+	sources := openSources(ctx, targets)
+	var errs []error
+	var asked []string
+	absent := true
+	for i, src := range sources {
+		asked = append(asked, src.String())
+		for _, layout := range layouts(targets[i]) {
+			var r *Remote
+			var err error
+			if layout == target.LayoutLog {
+				r, err = newestEntry(ctx, src, name, last)
+			} else {
+				r, err = newestManifest(ctx, src, sources, name, last)
+			}
+			if err == nil {
+				return r, nil
+			}
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("fetch %s: %w", name, context.Cause(ctx))
+			}
+			absent = absent && isAbsent(err)
+			if !isAbsent(err) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if absent {
+		return nil, fmt.Errorf("%w: %s, in %s", ErrNoReplica, name, strings.Join(asked, ", "))
+	}
+	return nil, errors.Join(errs...)
+}
+
+func isAbsent(err error) bool { return errors.Is(err, ErrNoReplica) || store.IsNotExist(err) }
+
+func newestManifest(ctx context.Context, src replica.Source, sources []replica.Source, name string, last *Remote) (*Remote, error) {
+	var known *replica.Remote
+	if last != nil {
+		known = last.found
+	}
+	found, err := replica.Poll(ctx, []replica.Source{src}, name, known)
+	switch {
+	case err != nil:
+		return nil, err
+	case known != nil && found == known:
+		return last, nil
+	}
+	return &Remote{
+		Name: name, Store: found.Source.Name, Raw: found.Encoded, Manifest: found.Manifest, found: found, sources: sources,
+	}, nil
+}
+
+func newestEntry(ctx context.Context, src replica.Source, name string, last *Remote) (*Remote, error) {
+	var known *logrep.Head
+	log := logrep.New(src.Chunks, src.Manifests, name)
+	if last != nil && last.logged != nil && last.Store == src.Name {
+		known, log = last.logged.head, last.logged.log
+	}
+	head, err := log.Head(ctx, known)
+	switch {
+	case err != nil:
+		return nil, err
+	case known != nil && head.Entry.Number == known.Entry.Number:
+		return last, nil
+	}
+	return remoteEntry(src.Name, log, head), nil
+}
+
+func remoteEntry(from string, log *logrep.Log, head *logrep.Head) *Remote {
+	return &Remote{
+		Name: log.Name(), Store: from, Raw: head.Encoded, Manifest: manifestOf(head.Entry), Entry: head.Entry.Number,
+		logged: &logged{log, head},
+	}
+}
+
+// restore writes the database, as [replica.Restore] does.
+func (l *logged) restore(ctx context.Context, w io.WriterAt, opts *RestoreOptions) error {
+	o := logrep.RestoreOptions{}
+	if opts != nil {
+		o = logrep.RestoreOptions{Jobs: opts.Jobs, Progress: opts.Progress, Zeroed: opts.Zeroed}
+	}
+	return logrep.Restore(ctx, l.log, l.head.Entry, w, &o)
+}
+
+// restoreTo writes the database from its beginning to its end. Frames lie in the store in the order in which they were
+// written, so it goes through a temporary file.
+func (l *logged) restoreTo(ctx context.Context, w io.Writer, opts *RestoreOptions) (err error) {
+	f, err := os.CreateTemp("", "boule-restore-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	if err := l.restore(ctx, f, opts); err != nil {
+		return err
+	}
+	n, err := io.Copy(w, io.NewSectionReader(f, 0, l.head.Entry.Size))
+	if err == nil && n != l.head.Entry.Size {
+		err = io.ErrShortWrite
+	}
+	return err
+}
