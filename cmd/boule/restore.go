@@ -58,29 +58,34 @@ func (a *app) pathRefs(path string) ([]string, error) {
 
 // fetch gets the manifest by the first reference that names one.
 func (a *app) fetch(ctx context.Context, refs []string) (*boule.Remote, error) {
-	var first error
+	return firstOfRefs(a, refs, func(ref string) (*boule.Remote, error) { return boule.Fetch(ctx, ref, a.cfg) })
+}
+
+// firstOfRefs is what get returns for the first reference that leads to a replica.
+func firstOfRefs[T any](a *app, refs []string, get func(ref string) (T, error)) (none T, first error) {
 	for _, ref := range refs {
-		remote, err := boule.Fetch(ctx, ref, a.cfg)
+		got, err := get(ref)
 		if err == nil {
-			return remote, nil
+			return got, nil
 		}
 		if first == nil {
 			first = err
 		}
 		switch {
 		case errors.Is(err, boule.ErrNoTarget):
-			return nil, a.needStore()
+			return none, a.needStore()
 		case errors.Is(err, replica.ErrBadRef):
-			return nil, usage(err)
+			return none, usage(err)
 		case !errors.Is(err, boule.ErrNoReplica):
-			return nil, err
+			return none, err
 		}
 	}
-	return nil, first
+	return none, first
 }
 
 func newRestore(a *app) *cobra.Command {
 	var src source
+	var when moment
 	var out string
 	var force bool
 	var jobs int
@@ -89,7 +94,8 @@ func newRestore(a *app) *cobra.Command {
 		Short: "Write a replica back to a file, byte for byte",
 		Long: `Restore fetches a manifest and its chunks, verifies every one of them, and writes
 the database: to standard output, or with --out to a file that appears only when it is
-complete and on disk. An existing file is refused without --force.`,
+complete and on disk. An existing file is refused without --force. --entry and --at choose an
+earlier state, of those that 'boule history' lists.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if jobs < 0 || jobs > 256 {
@@ -99,17 +105,35 @@ complete and on disk. An existing file is refused without --force.`,
 			if err != nil {
 				return err
 			}
-			return a.restore(cmd.Context(), refs, out, &boule.RestoreOptions{Overwrite: force, Jobs: jobs})
+			get := func(ref string) (*boule.Remote, error) { return boule.Fetch(cmd.Context(), ref, a.cfg) }
+			switch {
+			case when.entry != 0 && when.at != "":
+				return usagef("give --entry or --at, not both")
+			case cmd.Flags().Changed("entry") && when.entry == 0:
+				return usagef("--entry 0: entries count from 1")
+			case when.entry != 0:
+				get = func(ref string) (*boule.Remote, error) {
+					return boule.FetchEntry(cmd.Context(), ref, when.entry, a.cfg)
+				}
+			case cmd.Flags().Changed("at"):
+				t, err := parseTime(when.at, time.Now())
+				if err != nil {
+					return err
+				}
+				get = func(ref string) (*boule.Remote, error) { return boule.FetchAt(cmd.Context(), ref, t, a.cfg) }
+			}
+			return a.restore(cmd.Context(), refs, get, out, &boule.RestoreOptions{Overwrite: force, Jobs: jobs})
 		},
 	}
 	src.flags(cmd)
+	when.flags(cmd)
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write (default standard output)")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "replace an existing file")
 	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "chunks fetched at once (default 8)")
 	return cmd
 }
 
-func (a *app) restore(ctx context.Context, refs []string, out string, opts *boule.RestoreOptions) error {
+func (a *app) restore(ctx context.Context, refs []string, get func(ref string) (*boule.Remote, error), out string, opts *boule.RestoreOptions) error {
 	if out == "-" {
 		out = ""
 	}
@@ -122,7 +146,7 @@ func (a *app) restore(ctx context.Context, refs []string, out string, opts *boul
 			return fmt.Errorf("%s exists: choose another --out, or replace it with --force", out)
 		}
 	}
-	remote, err := a.fetch(ctx, refs)
+	remote, err := firstOfRefs(a, refs, get)
 	if err != nil {
 		return err
 	}
@@ -144,10 +168,14 @@ func (a *app) restore(ctx context.Context, refs []string, out string, opts *boul
 	took := time.Since(start)
 	switch {
 	case a.json && out != "":
-		return a.printJSON(map[string]any{
+		told := map[string]any{
 			"out": out, "manifest": remote.Name, "size": remote.Manifest.Size,
 			"source_time": remote.Manifest.SourceTime, "ms": took.Milliseconds(),
-		})
+		}
+		if remote.Entry != 0 {
+			told["entry"] = remote.Entry
+		}
+		return a.printJSON(told)
 	case isTerminal(a.stderr):
 		fmt.Fprintf(a.stderr, "restored %s in %v: the state of %s\n", humanize.IBytes(uint64(remote.Manifest.Size)),
 			took.Round(time.Millisecond), remote.Manifest.SourceTime.Local().Format(time.DateTime))
