@@ -211,8 +211,12 @@ func freePort() (string, error) {
 }
 
 // storeURL is where Boule replicates to.
-func (b *bench) storeURL(prefix string) string {
-	return "s3://" + bucket + "/" + prefix + "?" + url.Values{"region": {region}, "endpoint": {b.proxy.URL}}.Encode()
+func (b *bench) storeURL(p place) string {
+	q := url.Values{"region": {region}, "endpoint": {b.proxy.URL}}
+	if p.layout != "" {
+		q.Set("layout", p.layout)
+	}
+	return "s3://" + bucket + "/" + p.prefix + "?" + q.Encode()
 }
 
 // A place is a database that is replicated: by Boule with spool and store, or by Litestream.
@@ -220,6 +224,7 @@ type place struct {
 	dir    string
 	db     string
 	prefix string // in the bucket
+	layout string // of replicas of Boule's
 }
 
 // places counts them, so that no two have a prefix in common.
@@ -238,7 +243,7 @@ func (p place) ref() string { return boule.SourceRef(hostname, p.db) }
 
 // env is what Boule's programs need to replicate a place.
 func (b *bench) env(p place) []string {
-	return []string{"BOULE_STORE=" + b.storeURL(p.prefix), "BOULE_SPOOL=" + p.spool(), "BOULE_HOSTNAME=" + hostname}
+	return []string{"BOULE_STORE=" + b.storeURL(p), "BOULE_SPOOL=" + p.spool(), "BOULE_HOSTNAME=" + hostname}
 }
 
 // A run is how it went with a program.

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/boule-db/boule/conformance/bench-peers/workload"
 	"github.com/boule-db/boule/conformance/bench/report"
 	"github.com/boule-db/boule/conformance/s3count"
+	"github.com/boule-db/boule/store/target"
 )
 
 // rowBytes is about what a row of t takes with its index.
@@ -100,12 +103,21 @@ type replicator struct {
 	engine  string // of the writer
 	base    string // the engine that writes when nothing is replicated
 	setting workload.Args
+	layout  target.Layout // of Boule's replicas; empty for others
+}
+
+// boules are the replicators that Boule is, one for each layout.
+func boules() (rs []replicator) {
+	for _, l := range []target.Layout{target.LayoutLog, target.LayoutChunks} {
+		rs = append(rs, replicator{bouleS3 + ", " + string(l), bouleS3, ours, rollback, l})
+	}
+	return rs
 }
 
 func (b *bench) replicators() []replicator {
-	rs := []replicator{{bouleS3, bouleS3, ours, rollback}}
+	rs := boules()
 	if b.litestream != "" {
-		rs = append(rs, replicator{litestream, stock, stock, wal})
+		rs = append(rs, replicator{litestream, stock, stock, wal, ""})
 	}
 	return rs
 }
@@ -124,12 +136,13 @@ func (b *bench) start(ctx context.Context, r replicator, dir string, megabytes i
 	if err != nil {
 		return nil, 0, 0, err
 	}
+	p.layout = string(r.layout)
 	x := &replica{replicator: r, place: p, b: b}
 	if _, err := b.child(ctx, r.base, of(r.setting, p, "fill", megabytes*1e6/rowBytes, 0)); err != nil {
 		return nil, 0, 0, err
 	}
 	before, began := b.proxy.Counts(), time.Now()
-	if r.name == bouleS3 {
+	if r.layout != "" {
 		rss, err = b.program(ctx, p, "sync", p.db)
 		return x, time.Since(began), rss, err
 	}
@@ -160,7 +173,7 @@ func (x *replica) stop() (rss float64, err error) {
 func (x *replica) restore(ctx context.Context) (rss float64, err error) {
 	out := filepath.Join(x.dir, "restored.db")
 	defer os.Remove(out)
-	if x.name == bouleS3 {
+	if x.replicator.layout != "" {
 		return x.b.program(ctx, x.place, "restore", "-s", x.db, "-o", out)
 	}
 	config, err := x.b.litestreamConfig(x.place)
@@ -362,6 +375,7 @@ func (b *bench) many(ctx context.Context, dir string) error {
 		if err != nil {
 			return err
 		}
+		p.layout = string(r.layout)
 		all, a := filepath.Join(p.dir, "all"), of(r.setting, p, "fill", 20, 0)
 		if err := os.Mkdir(all, 0o700); err != nil {
 			return err
@@ -478,13 +492,22 @@ func (b *bench) restore(ctx context.Context, dir string) error {
 
 // replica measures reading a replica in the store: rows 8, 9 and 10. Litestream's reader is a library for C.
 func (b *bench) replica(ctx context.Context, dir string) error {
-	defer b.proxy.SetLatency(0)
-	x, _, _, err := b.start(ctx, b.replicators()[0], dir, *mb)
-	if err != nil {
-		return err
-	}
 	if b.litestream != "" {
 		b.Note("replica: Litestream's reader is a shared library for C programs (8 to 11 are not measured of it)")
+	}
+	for _, r := range boules() {
+		if err := b.replicaOf(ctx, dir, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) replicaOf(ctx context.Context, dir string, rep replicator) error {
+	defer b.proxy.SetLatency(0)
+	x, _, _, err := b.start(ctx, rep, dir, *mb)
+	if err != nil {
+		return err
 	}
 	b.proxy.SetLatency(*latency)
 	ref := of(x.setting, x.place, "", 0, 0)
@@ -520,47 +543,56 @@ func (b *bench) replica(ctx context.Context, dir string) error {
 			for i := range requests {
 				requests[i] /= q.rate
 			}
-			b.Add(row(q.group, what+"requests", bouleS3, ref, requests, "per second, opening included"))
+			b.Add(row(q.group, what+"requests", x.name, ref, requests, "per second, opening included"))
 		} else {
-			b.Add(row(q.group, what+"time", bouleS3, ref, took, "s"), row(q.group, what+"requests", bouleS3, ref, requests, "requests"),
-				row(q.group, what+"received", bouleS3, ref, received, "MB"))
+			b.Add(row(q.group, what+"time", x.name, ref, took, "s"), row(q.group, what+"requests", x.name, ref, requests, "requests"),
+				row(q.group, what+"received", x.name, ref, received, "MB"))
 		}
-		b.Add(row(q.group, what+"peak memory (row 12)", bouleS3, ref, rss, "MB"))
+		b.Add(row(q.group, what+"peak memory (row 12)", x.name, ref, rss, "MB"))
 	}
 	return nil
 }
 
 // lag measures when a commit is seen in a replica: row 11.
 func (b *bench) lag(ctx context.Context, dir string) error {
+	for _, r := range boules() {
+		if err := b.lagOf(ctx, dir, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) lagOf(ctx context.Context, dir string, r replicator) error {
 	defer b.proxy.SetLatency(0)
-	x, _, _, err := b.start(ctx, b.replicators()[0], dir, few(10, 2))
+	x, _, _, err := b.start(ctx, r, dir, few(10, 2))
 	if err != nil {
 		return err
 	}
 	b.proxy.SetLatency(*latency)
-	r, err := b.child(ctx, bouleS3, of(x.setting, x.place, "lag", few(30, 3), 0), append(b.env(x.place), "BENCH_ENGINE=lag")...)
+	ran, err := b.child(ctx, bouleS3, of(x.setting, x.place, "lag", few(30, 3), 0), append(b.env(x.place), "BENCH_ENGINE=lag")...)
 	if err != nil {
 		return err
 	}
 	what := fmt.Sprintf("commit to seen in a replica, %v a request, ", *latency)
 	setting := of(x.setting, x.place, "", 0, 0)
-	b.Add(row("11 lag", what+"p50", bouleS3, setting, report.Sample{r.P50 / 1e6}, "s"),
-		row("11 lag", what+"longest", bouleS3, setting, report.Sample{r.Max / 1e6}, "s"))
+	b.Add(row("11 lag", what+"p50", x.name, setting, report.Sample{ran.P50 / 1e6}, "s"),
+		row("11 lag", what+"longest", x.name, setting, report.Sample{ran.Max / 1e6}, "s"))
 	return nil
 }
 
 // binary is row 13.
 func (b *bench) binary(_ context.Context, _ string) error {
-	for _, r := range b.replicators() {
-		path := b.boule
-		if r.name == litestream {
-			path = b.litestream
-		}
-		fi, err := os.Stat(path)
+	programs := map[string]string{bouleS3: b.boule}
+	if b.litestream != "" {
+		programs[litestream] = b.litestream
+	}
+	for _, name := range slices.Sorted(maps.Keys(programs)) {
+		fi, err := os.Stat(programs[name])
 		if err != nil {
 			return err
 		}
-		b.Add(report.Row{Group: "13 binary", What: "the program", Engine: r.name, Figure: report.Sample{float64(fi.Size()) / 1e6}, Unit: "MB"})
+		b.Add(report.Row{Group: "13 binary", What: "the program", Engine: name, Figure: report.Sample{float64(fi.Size()) / 1e6}, Unit: "MB"})
 	}
 	return nil
 }
