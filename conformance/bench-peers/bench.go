@@ -80,7 +80,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	} else if out, err := output(exec.Command(b.litestream, "version")); err == nil {
 		b.Title += ", Litestream " + strings.TrimSpace(out)
 	}
-	b.Note("7 (restore to a point in time): Boule has none yet; 14 to 17 (two writers, damage, crashes, outages) are tests, not measurements")
+	b.Note("14 to 17 (two writers, damage, crashes, outages) are tests, not measurements")
 	return nil
 }
 

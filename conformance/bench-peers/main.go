@@ -22,6 +22,7 @@ var (
 	mb      = flag.Int("mb", 94, "size of the databases that are replicated")
 	seconds = flag.Int("seconds", 20, "of each workload whose uploads are counted")
 	latency = flag.Duration("latency", 20*time.Millisecond, "of each request to the distant store")
+	layout  = flag.String("layout", "", "of Boule's replicas: log or chunks (default: both)")
 	server  = flag.String("s3", "", "URL of an S3 server to use, keys test and testsecret (default: versitygw is started)")
 )
 
@@ -40,6 +41,7 @@ func groups() []group {
 		{"idle", (*bench).idle},
 		{"many", (*bench).many},
 		{"restore", (*bench).restore},
+		{"pitr", (*bench).pitr},
 		{"replica", (*bench).replica},
 		{"lag", (*bench).lag},
 		{"binary", (*bench).binary},

@@ -109,7 +109,9 @@ type replicator struct {
 // boules are the replicators that Boule is, one for each layout.
 func boules() (rs []replicator) {
 	for _, l := range []target.Layout{target.LayoutLog, target.LayoutChunks} {
-		rs = append(rs, replicator{bouleS3 + ", " + string(l), bouleS3, ours, rollback, l})
+		if *layout == "" || *layout == string(l) {
+			rs = append(rs, replicator{bouleS3 + ", " + string(l), bouleS3, ours, rollback, l})
+		}
 	}
 	return rs
 }
@@ -169,18 +171,26 @@ func (x *replica) stop() (rss float64, err error) {
 	return x.side.stop()
 }
 
-// restore restores into a file, which it removes again.
-func (x *replica) restore(ctx context.Context) (rss float64, err error) {
+// restore restores into a file, which it removes again: the newest state, or that of a time which is not zero.
+func (x *replica) restore(ctx context.Context, at time.Time) (rss float64, err error) {
 	out := filepath.Join(x.dir, "restored.db")
 	defer os.Remove(out)
 	if x.replicator.layout != "" {
-		return x.b.program(ctx, x.place, "restore", "-s", x.db, "-o", out)
+		args := []string{"restore", "-s", x.db, "-o", out}
+		if !at.IsZero() {
+			args = append(args, "--at", at.Format(time.RFC3339))
+		}
+		return x.b.program(ctx, x.place, args...)
 	}
 	config, err := x.b.litestreamConfig(x.place)
 	if err != nil {
 		return 0, err
 	}
-	_, rss, err = measured(exec.CommandContext(ctx, x.b.litestream, "restore", "-config", config, "-o", out, x.db))
+	args := []string{"restore", "-config", config, "-o", out}
+	if !at.IsZero() {
+		args = append(args, "-timestamp", at.UTC().Format(time.RFC3339))
+	}
+	_, rss, err = measured(exec.CommandContext(ctx, x.b.litestream, append(args, x.db)...))
 	return rss, err
 }
 
@@ -303,7 +313,7 @@ func (b *bench) upload(ctx context.Context, dir string) error {
 		for _, w := range []struct {
 			mode string
 			rate float64
-		}{{"append", 100}, {"insert", 100}, {"update", 20}, {"batch", 1}} {
+		}{{"append", 100}, {"insert", 100}, {"update", 100}, {"update", 20}, {"update", 1}, {"batch", 1}} {
 			if ctx.Err() != nil {
 				b.Note("upload: %s of %s was not measured: -time %v is over", w.mode, r.name, *limit)
 				continue
@@ -472,7 +482,7 @@ func (b *bench) restore(ctx context.Context, dir string) error {
 					break
 				}
 				before, began := b.proxy.Counts(), time.Now()
-				m, err := x.restore(context.WithoutCancel(ctx))
+				m, err := x.restore(context.WithoutCancel(ctx), time.Time{})
 				if err != nil {
 					return err
 				}
@@ -486,6 +496,46 @@ func (b *bench) restore(ctx context.Context, dir string) error {
 				row("6 restore", what+"requests", r.name, setting, report.Sample{float64(c.Sum())}, "requests"),
 				row("6 restore", what+"received", r.name, setting, report.Sample{float64(c.Down) / 1e6}, "MB"))
 		}
+	}
+	return nil
+}
+
+// pitr counts what it costs beyond a restore to restore what was there some time before: row 7.
+func (b *bench) pitr(ctx context.Context, dir string) error {
+	for _, r := range b.replicators() {
+		if r.layout == target.LayoutChunks {
+			continue // it keeps the newest state
+		}
+		x, _, _, err := b.start(ctx, r, dir, few(10, 2))
+		if err != nil {
+			return err
+		}
+		if _, err := x.write(ctx, "update", few(3000, 60), 10); err != nil {
+			return err
+		}
+		at := time.Now()
+		if _, err := x.write(ctx, "update", few(3000, 60), 10); err != nil {
+			return err
+		}
+		if _, err := x.stop(); err != nil {
+			return err
+		}
+		var counts []float64
+		var took []float64
+		for _, t := range []time.Time{{}, at} {
+			before, began := b.proxy.Counts(), time.Now()
+			if _, err := x.restore(ctx, t); err != nil {
+				return err
+			}
+			took = append(took, time.Since(began).Seconds())
+			counts = append(counts, float64(b.proxy.Counts().Minus(before).Sum()))
+		}
+		what := fmt.Sprintf("%v back, ", time.Since(at).Round(time.Second))
+		setting := of(x.setting, x.place, "", 0, 0)
+		b.Add(row("7 restore to a time", what+"requests more", r.name, setting, report.Sample{counts[1] - counts[0]}, "requests"),
+			row("7 restore to a time", "newest, requests", r.name, setting, report.Sample{counts[0]}, "requests"),
+			row("7 restore to a time", what+"time", r.name, setting, report.Sample{took[1]}, "s"),
+			row("7 restore to a time", "newest, time", r.name, setting, report.Sample{took[0]}, "s"))
 	}
 	return nil
 }
