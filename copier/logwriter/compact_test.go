@@ -253,3 +253,40 @@ func TestCompactEdges(t *testing.T) {
 		t.Errorf("another owner: got %v, want %v", err, logwriter.ErrFenced)
 	}
 }
+
+// TestCompactBudget compacts little by little.
+func TestCompactBudget(t *testing.T) {
+	r := newRig(t, logwriter.Options{PackSize: 300_000})
+	d := newChanging(random(100*manifest.ChunkSize, 1), 2)
+	for range 60 {
+		_, err := r.w.Append(t.Context(), d.m, d)
+		check(t, err)
+		d.change(40)
+	}
+	calls := 0
+	for more := true; more; calls++ {
+		r.s.reset()
+		res, err := r.w.Compact(t.Context(), logwriter.Budget{Bytes: 600_000, Requests: 12})
+		check(t, err)
+		more = res.More
+		// Beside the frames there are a header and an index block, beside the rewriting two lists, and perhaps the copy of the newest entry.
+		if res.Bytes > 700_000 || r.s.requests() > 12+3 {
+			t.Errorf("call %d: %d bytes by %v", calls, res.Bytes, r.s.verbs)
+		}
+		if calls > 60 {
+			t.Fatal("no end")
+		}
+	}
+	if calls < 4 {
+		t.Errorf("only %d calls", calls)
+	}
+	newest := uint64(len(entries(t, r.s)))
+	e, _ := entryOf(t, r.s, newest)
+	if d.m.Sequence != e.Sequence+1 {
+		t.Errorf("sequence %d after %d", e.Sequence, d.m.Sequence)
+	}
+	if _, size, alone := footprint(t, r.s.Store, newest); size > 2*alone {
+		t.Errorf("%d bytes, %d alone", size, alone)
+	}
+	sound(t, r.s.Store)
+}

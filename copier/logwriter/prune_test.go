@@ -472,6 +472,19 @@ func TestPruneTwice(t *testing.T) {
 	}
 }
 
+// TestPrunePlain prunes in stores without conditions.
+func TestPrunePlain(t *testing.T) {
+	p := newPast(t, 45, 2*time.Hour)
+	p.o.Grace = time.Hour
+	for i, s := range []store.Store{unsupporting{p.s}, unconditional{p.s}} {
+		r, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 3 - i}, p.o)
+		check(t, err)
+		if got := p.points(); len(got) != 3-i || len(r.Pruned) == 0 {
+			t.Errorf("%v are left: %+v", got, r)
+		}
+	}
+}
+
 func TestPruneNothing(t *testing.T) {
 	s := mem.New()
 	if _, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 1}, logwriter.PruneOptions{}); !store.IsNotExist(err) {
