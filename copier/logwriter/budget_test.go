@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/manifest"
@@ -96,13 +97,15 @@ func (l *load) interior(i int) {
 // minute appends the load once and then changes it 60 times, and returns what that cost.
 func minute(t *testing.T, l *load, change func(second int)) (requests int, sent int64) {
 	t.Helper()
-	r := newRig(t, logwriter.Options{})
+	c := clock{now: time.Now()}
+	r := newRig(t, logwriter.Options{Now: c.Now})
 	r.send(l.data)
 	r.s.reset()
 	var res logwriter.Result
 	least, before := 0, bytes.Clone(l.data)
 	for second := range 60 {
 		change(second)
+		c.set(c.Now().Add(time.Second))
 		res = r.send(l.data)
 		var pages []byte
 		before = append(before, make([]byte, len(l.data)-len(before))...)

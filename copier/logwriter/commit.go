@@ -33,7 +33,17 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("append entry %d: %w", a.e.Number, err)
 	}
 	body := slices.Concat(header, a.f.inline)
-	info, err := w.create(ctx, a.old, a.e, body)
+	var info store.Info
+	start := w.o.Now()
+	if err = w.verify(ctx, a.old); err == nil { // the packs may have taken long
+		info, err = w.create(ctx, a.old, a.e, body)
+	}
+	if err == nil && !w.isSure(start) {
+		var gap bool
+		if gap, err = w.inGap(ctx, a.e); gap && err == nil {
+			err = errMoved
+		}
+	}
 	if err != nil {
 		w.forget() // whatever happened, the next call has to look
 		if errors.Is(err, errMoved) || errors.Is(err, ErrFenced) {
@@ -43,7 +53,7 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 	}
 	info.Key = remotelog.EntryKey(w.name, a.e.Number)
 	w.last = &logrep.Head{Entry: a.e, Info: info, Encoded: header, HeaderLen: len(header)}
-	w.head = &head{Head: w.last, mine: true}
+	w.head, w.sure = &head{Head: w.last, mine: true}, start
 	w.spent, w.owned = a.spent, true
 	for i := range a.known {
 		w.pages.set(&a.known[i])

@@ -87,6 +87,9 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 		w.forget()
 		return c, fencedBy(h.Entry)
 	}
+	if err := w.verify(ctx, h); err != nil {
+		return c, err
+	}
 	s, err := w.scan(ctx, h)
 	if err != nil {
 		return c, fmt.Errorf("compact: %w", err)

@@ -146,7 +146,6 @@ func (p *pruning) look(ctx context.Context) (err error) {
 		return err
 	}
 	p.report.Newest = p.newest.Entry.Number
-	cutoff := p.o.Now().Add(-p.o.Grace)
 	for item, err := range p.log.List(ctx, 0) {
 		if err != nil {
 			return fmt.Errorf("list entries: %w", err)
@@ -155,9 +154,6 @@ func (p *pruning) look(ctx context.Context) (err error) {
 			break // appended meanwhile
 		}
 		p.items = append(p.items, item)
-		if p.recent == 0 || !item.Info.ModTime.After(cutoff) {
-			p.recent = item.Number // it was the newest when the grace began
-		}
 	}
 	if n := len(p.items); n == 0 || p.items[n-1].Number != p.newest.Entry.Number {
 		return fmt.Errorf("entry %d is not in the list of %s", p.newest.Entry.Number, p.entries)
@@ -179,9 +175,13 @@ func (p *pruning) look(ctx context.Context) (err error) {
 // points returns the recovery points that there are.
 func (p *pruning) points(ctx context.Context) ([]Point, error) {
 	var points []Point
+	cutoff := p.o.Now().Add(-p.o.Grace)
 	for _, item := range p.items {
 		if _, pruned := slices.BinarySearch(p.list, item.Number); !pruned {
 			points = append(points, Point{item.Number, item.Info.ModTime})
+			if p.recent == 0 || !item.Info.ModTime.After(cutoff) {
+				p.recent = item.Number // it was the newest when the grace began
+			}
 		}
 	}
 	// The times of objects are those of entries, unless somebody copied them. The first and the last entry tell.
@@ -279,7 +279,8 @@ func (p *pruning) sweepEntries(gone map[uint64]bool) (pruned []uint64) {
 		id := remotelog.ObjectID{Entry: item.Number}
 		if gone[item.Number] {
 			pruned = append(pruned, item.Number)
-			if !p.named[id] {
+			// Of what was pruned with a shorter grace, recent ones may have frames that those behind them name.
+			if !p.named[id] && item.Number < p.recent {
 				p.dead = append(p.dead, deadObject{item.Info, id})
 				continue
 			}

@@ -425,7 +425,7 @@ func TestPruneFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i := 0; ; i++ {
-				p := newPast(t, 45, 2*time.Hour)
+				p := newPast(t, 30, 2*time.Hour)
 				p.o.Jobs, p.o.Grace = 1, time.Hour
 				s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
 					if c.N == i || name == "crash" && c.N > i {
@@ -446,7 +446,7 @@ func TestPruneFaults(t *testing.T) {
 				if clean {
 					return
 				}
-				i += i / 20
+				i += i / 10
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package logwriter
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
@@ -20,6 +21,14 @@ func (h *head) entry() *remotelog.Entry {
 		return nil
 	}
 	return h.Entry
+}
+
+// found returns what was found, or nil.
+func (h *head) found() *logrep.Head {
+	if h == nil {
+		return nil
+	}
+	return h.Head
 }
 
 // number returns that of the entry, or 0.
@@ -51,6 +60,7 @@ func (w *Writer) current(ctx context.Context) (*head, error) {
 	if w.head != nil {
 		return w.head, nil
 	}
+	now := w.o.Now()
 	found, err := w.log.Head(ctx, w.last)
 	switch {
 	case store.IsNotExist(err):
@@ -58,7 +68,7 @@ func (w *Writer) current(ctx context.Context) (*head, error) {
 	case err != nil:
 		return nil, err
 	}
-	w.head, w.last = &head{Head: found}, found
+	w.head, w.last, w.sure = &head{Head: found}, found, now
 	return w.head, nil
 }
 
@@ -75,10 +85,9 @@ func (w *Writer) Refresh(ctx context.Context) (*logrep.Head, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.forget()
-	found, err := w.log.Head(ctx, w.last)
-	if err != nil {
-		return nil, err
+	h, err := w.current(ctx)
+	if err == nil && h.Head == nil {
+		err = fmt.Errorf("%w: %w", logrep.ErrNotFound, store.ErrNotExist)
 	}
-	w.head, w.last = &head{Head: found}, found
-	return found, nil
+	return h.found(), err
 }

@@ -49,7 +49,7 @@ func TestRequests(t *testing.T) {
 		}
 	})
 	step("18th", verbs{"put": 1, "get": 1}, change) // the index block, which was forgotten
-	step("close when the copy is stale", verbs{"put": 1}, func() { check(t, r.w.Close(t.Context())) })
+	step("close when the copy is stale", verbs{"get": 1, "put": 1}, func() { check(t, r.w.Close(t.Context())) })
 
 	r.restart()
 	step("restart, unchanged", verbs{"get": 2}, func() { // the copy, the 19th

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
@@ -46,6 +47,7 @@ type Writer struct {
 	mu     sync.Mutex   // one call at a time; guards what follows
 	head   *head        // the newest entry, as far as known; nil if it has to be read
 	last   *logrep.Head // an entry from which to look for the newest one
+	sure   time.Time    // when head was known to be the newest entry
 	fenced error        // why nothing can be appended any more
 	owned  bool         // this Writer has appended
 	pages  *pageMemory
@@ -142,11 +144,14 @@ func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take
 			return Result{}, err
 		}
 	case newest == nil || foreign:
-	case m.Sequence == newest.Sequence && m.Size == newest.Size && m.Contents() == newest.Contents() && !take:
+	case m.Sequence == newest.Sequence && m.Size == newest.Size && m.Contents() == newest.Contents():
 		return Result{Entry: newest.Number, Unchanged: true}, nil
 	case m.Sequence <= newest.Sequence && !take:
 		return Result{}, fmt.Errorf("%w: sequence %d, entry %d has %d",
 			ErrSuperseded, m.Sequence, newest.Number, newest.Sequence)
+	}
+	if err := w.verify(ctx, h); err != nil {
+		return Result{}, err
 	}
 	if err := w.probe(ctx, h); err != nil {
 		return Result{}, err
@@ -180,6 +185,10 @@ func (w *Writer) Close(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.head == nil || !w.head.mine || w.latest == w.head.number() {
+		return nil
+	}
+	// Others may have appended meanwhile, and refreshed it: it must not go back, since entries may be gone from there on.
+	if copied, err := w.copied(ctx); err == nil && copied != nil && copied.Entry.Number >= w.head.number() {
 		return nil
 	}
 	return w.putLatest(ctx, w.head)

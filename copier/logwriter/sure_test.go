@@ -1,0 +1,132 @@
+package logwriter_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/boule-db/boule/copier/logwriter"
+	"github.com/boule-db/boule/internal/storefault"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/store"
+)
+
+// overtake appends 20 entries by another writer, and prunes all but the newest a day later: behind what others knew as the newest
+// entry there is a gap.
+func overtake(p *past, who byte) {
+	p.t.Helper()
+	p.s.clock.set(p.s.clock.Now().Add(2 * time.Hour))
+	p.w = logwriter.New(p.s, p.s, testName, logwriter.Options{Owner: owner(who), Now: p.s.clock.Now})
+	for range 10 {
+		p.next()
+	}
+	p.d.snap = take(random(len(p.d.data), 77), p.d.m.Sequence+1) // nothing needs the entries so far any more
+	for range 10 {
+		p.next()
+	}
+	p.s.clock.set(p.s.clock.Now().Add(25 * time.Hour))
+	p.prune(logwriter.Policy{Last: 1})
+}
+
+// TestGap lets a writer sleep, at different times, while others append and prune: it must not put its entry where nobody looks.
+func TestGap(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		key    string // of the put before which it sleeps; empty: before it begins
+		other  byte
+		inline int
+		want   error
+	}{
+		{"idle, same owner", "", 1, 0, nil},
+		{"idle, another owner", "", 2, 0, logwriter.ErrFenced},
+		{"during a long upload, same owner", remotelog.PackPrefix(testName), 1, -1, nil},
+		{"during a long upload, another owner", remotelog.PackPrefix(testName), 2, -1, logwriter.ErrFenced},
+		{"right before the put, same owner", remotelog.EntryKey(testName, 6), 1, 0, nil},
+		{"right before the put, another owner", remotelog.EntryKey(testName, 6), 2, 0, logwriter.ErrFenced},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPast(t, 0, 0)
+			asleep := false
+			s := storefault.New(p.s, func(call storefault.Call) storefault.Fault {
+				if asleep && c.key != "" && call.Verb == store.VerbPut && bytes.HasPrefix([]byte(call.Key), []byte(c.key)) {
+					asleep = false
+					overtake(p, c.other)
+				}
+				return storefault.Fault{}
+			})
+			sleeper := logwriter.New(s, s, testName, logwriter.Options{Owner: owner(1), Inline: c.inline, Now: p.s.clock.Now})
+			p.w = sleeper
+			for range 5 {
+				p.next()
+			}
+			asleep = true
+			if c.key == "" {
+				overtake(p, c.other)
+			}
+			// It has something newer than what the others appended.
+			data := bytes.Clone(p.d.data)
+			data[100_000]++
+			sn := take(data, 1000)
+			res, err := sleeper.Append(t.Context(), sn.m, sn)
+			if !errors.Is(err, c.want) {
+				t.Fatalf("got %v, want %v", err, c.want)
+			}
+			if asleep && c.key != "" {
+				t.Fatal("it never slept")
+			}
+			p.states[26] = data
+			want := []uint64{25}
+			if err == nil {
+				want = append(want, 26)
+			}
+			if got := p.points(); len(got) != len(want) || got[0] != 25 || err == nil && res.Entry != 26 {
+				t.Errorf("entries %v, want %v; %+v", got, want, res)
+			}
+		})
+	}
+}
+
+// TestSure counts what it costs to be sure after a pause, and to close.
+func TestSure(t *testing.T) {
+	p := newPast(t, 3, time.Second)
+	s := count(p.s)
+	w := logwriter.New(s, s, testName, logwriter.Options{Owner: owner(1), Now: p.s.clock.Now})
+	p.w = w
+	p.next()
+	p.next()
+	for _, c := range []struct {
+		pause time.Duration
+		gets  int
+	}{{time.Second, 0}, {59 * time.Second, 0}, {60 * time.Second, 1}, {time.Hour, 1}, {0, 0}, {-time.Second, 1}, {time.Second, 0}} {
+		p.s.clock.set(p.s.clock.Now().Add(c.pause))
+		s.reset()
+		p.next()
+		if s.verbs[store.VerbGet] != c.gets || s.verbs[store.VerbPut] != 1 {
+			t.Errorf("after %v: %v, want %d gets", c.pause, s.verbs, c.gets)
+		}
+	}
+	// Another process goes on and refreshes the copy of the newest entry. The first one must not put back its own when it closes.
+	overtake(p, 1)
+	check(t, w.Close(t.Context()))
+	if e, _, _, err := remotelog.DecodeEntry(object(t, p.s, remotelog.LatestKey(testName))); err != nil || e.Number != uint64(len(p.states)) {
+		t.Errorf("the copy is that of entry %d, want %d, %v", e.Number, len(p.states), err)
+	}
+}
+
+// TestPruneShorterGrace prunes with a short grace, then with a longer one.
+func TestPruneShorterGrace(t *testing.T) {
+	p := newPast(t, 40, time.Hour)
+	p.o.Grace = 2 * time.Hour
+	p.prune(logwriter.Policy{Last: 4})
+	p.o.Grace = 24 * time.Hour
+	for range 5 {
+		p.next()
+		r := p.prune(logwriter.Policy{Last: 4})
+		if got := p.points(); len(got) < 4 || len(r.Kept) != 4 {
+			t.Errorf("points %v: %+v", got, r)
+		}
+		p.s.clock.set(p.s.clock.Now().Add(time.Hour))
+	}
+	sound(t, p.s)
+}
