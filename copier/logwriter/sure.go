@@ -17,9 +17,10 @@ import (
 // tells, and who knew the newest entry a minute ago need not ask.
 const sureFor = logrep.Contiguous
 
-// isSure says whether what was true at a time can be relied on now. Clocks that step back make nobody sure.
+// isSure says whether what was true at a time can be relied on now. Clocks that step back make nobody sure. It goes by the wall clock, since
+// the monotonic one stands still while a machine sleeps.
 func (w *Writer) isSure(at time.Time) bool {
-	age := w.o.Now().Sub(at)
+	age := w.o.Now().Round(0).Sub(at.Round(0))
 	return age >= 0 && age < sureFor
 }
 
