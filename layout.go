@@ -34,12 +34,20 @@ func manifestOf(e *remotelog.Entry) *manifest.Manifest {
 	return m
 }
 
-// layouts are how a replica may lie in a target: as the target says, else the default before the others.
-func layouts(t target.Target) []target.Layout {
+// layouts are how a replica may lie in a target, in the order in which to look: as the target says, else as it did when last,
+// which may be nil, was read, else the default first.
+func layouts(t target.Target, last *Remote) []target.Layout {
 	if t.Layout != "" {
 		return []target.Layout{t.Layout}
 	}
-	if target.DefaultLayout == target.LayoutLog {
+	first := target.DefaultLayout
+	if last != nil {
+		first = target.LayoutChunks
+		if last.logged != nil {
+			first = target.LayoutLog
+		}
+	}
+	if first == target.LayoutLog {
 		return []target.Layout{target.LayoutLog, target.LayoutChunks}
 	}
 	return []target.Layout{target.LayoutChunks, target.LayoutLog}
@@ -54,7 +62,7 @@ func newest(ctx context.Context, targets []target.Target, name string, last *Rem
 	absent := true
 	for i, src := range sources {
 		asked = append(asked, src.String())
-		for _, layout := range layouts(targets[i]) {
+		for _, layout := range layouts(targets[i], last) {
 			var r *Remote
 			var err error
 			if layout == target.LayoutLog {

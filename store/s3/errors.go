@@ -157,10 +157,15 @@ func isDial(err error) bool {
 }
 
 // unknown turns the failure of a conditional put that may nevertheless have
-// happened, or may still happen, into store.ErrUnknownOutcome.
+// happened, or may still happen, into store.ErrUnknownOutcome. A service that has no conditional
+// puts, and says so, is errors.ErrUnsupported.
 func unknown(err error) error {
 	var e *Error
 	if !errors.As(err, &e) || !e.sent {
+		return err
+	}
+	if e.Status == http.StatusNotImplemented && e.Code == "NotImplemented" {
+		e.kind, e.permanent = errors.ErrUnsupported, true
 		return err
 	}
 	noAnswer := e.Status < 300 // or one that made no sense

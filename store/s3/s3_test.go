@@ -74,7 +74,7 @@ func TestAnswersAreClassified(t *testing.T) {
 		{412, "PreconditionFailed", store.ErrPrecondition, store.ErrPrecondition, true},
 		{429, "TooManyRequests", nil, nil, false},
 		{500, "InternalError", nil, store.ErrUnknownOutcome, false},
-		{501, "NotImplemented", nil, store.ErrUnknownOutcome, false},
+		{501, "", nil, store.ErrUnknownOutcome, false},
 		{502, "", nil, store.ErrUnknownOutcome, false},
 		{503, "SlowDown", nil, store.ErrUnknownOutcome, false},
 	} {
@@ -108,6 +108,18 @@ func TestAnswersAreClassified(t *testing.T) {
 			permanent := tc.permanent && !errors.Is(tc.cond, store.ErrUnknownOutcome)
 			check("conditional put", err, tc.cond, permanent)
 		})
+	}
+}
+
+// A service that has no conditional puts is told from one that fails.
+func TestNoConditionalPuts(t *testing.T) {
+	server, s := fake(t)
+	server.Intercept(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		fakes3.Fail(w, http.StatusNotImplemented, "NotImplemented")
+	})
+	_, err := s.Put(t.Context(), "key", nil, store.Condition{IfAbsent: true})
+	if !errors.Is(err, errors.ErrUnsupported) || errors.Is(err, store.ErrUnknownOutcome) || !store.IsPermanent(err) {
+		t.Errorf("got %v", err)
 	}
 }
 

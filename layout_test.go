@@ -1,0 +1,145 @@
+package boule_test
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/store/target"
+)
+
+// Readers that are not told the layout find a replica in either, and writers of both may share a store.
+func TestLayoutIsFound(t *testing.T) {
+	s := newSite(t, 1)
+	var paths [2]string
+	for i, layout := range []target.Layout{target.LayoutChunks, target.LayoutLog} {
+		paths[i] = s.path(string(layout) + ".db")
+		cfg := s.with(func(c *boule.Config) { c.Targets[0].Layout = layout })
+		db := open(t, paths[i], cfg)
+		execSQL(t, db, createAndFill)
+		closeDB(t, db)
+	}
+	for i, layout := range []target.Layout{target.LayoutChunks, target.LayoutLog} {
+		for _, asked := range []target.Layout{"", target.LayoutChunks, target.LayoutLog} {
+			cfg := s.with(func(c *boule.Config) { c.Targets[0].Layout = asked })
+			remote, err := boule.Fetch(t.Context(), s.ref(paths[i]), cfg)
+			if found := err == nil; found != (asked == "" || asked == layout) {
+				t.Errorf("replica in %s, layout %q: got %v", layout, asked, err)
+			} else if found && (remote.Entry != 0) != (layout == target.LayoutLog) {
+				t.Errorf("replica in %s: got entry %d", layout, remote.Entry)
+			}
+		}
+		out := s.path("out.db")
+		if _, err := boule.Restore(t.Context(), s.ref(paths[i]), out, s.with(func(c *boule.Config) { c.Targets[0].Layout = "" }), &boule.RestoreOptions{Overwrite: true}); err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(paths[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(out); err != nil || string(got) != string(want) {
+			t.Errorf("restored from %s: not the same (%v)", layout, err)
+		}
+	}
+}
+
+// A replica in a log keeps its states, and belongs to one spool until another takes it over.
+func TestHistoryAndTakeover(t *testing.T) {
+	s := newSiteOf(t, 1, target.LayoutLog)
+	path := s.path("a.db")
+	r := newReplicator(t, s.cfg)
+	db, err := r.OpenDB(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	execSQL(t, db, createAndFill)
+	for _, x := range []string{"2", "3"} {
+		if err := r.Flush(t.Context(), path); err != nil {
+			t.Fatal(err)
+		}
+		execSQL(t, db, `UPDATE t SET x = `+x)
+	}
+	closeDB(t, db)
+	if err := r.Flush(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	points, err := boule.History(t.Context(), s.ref(path), s.cfg)
+	if err != nil || len(points) < 3 {
+		t.Fatalf("got %v, %v; want three states at least", points, err)
+	}
+	var values []string
+	for _, p := range points {
+		remote, err := boule.FetchEntry(t.Context(), s.ref(path), p.Entry, s.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := boule.FetchAt(t.Context(), s.ref(path), p.Time, s.cfg)
+		if err != nil || at.Entry != p.Entry {
+			t.Errorf("at %v: got %v, %v; want entry %d", p.Time, at, err, p.Entry)
+		}
+		out := s.path("out.db")
+		if err := remote.RestoreFile(t.Context(), out, &boule.RestoreOptions{Overwrite: true}); err != nil {
+			t.Fatal(err)
+		}
+		values = append(values, inFile(t, out))
+	}
+	values = slices.DeleteFunc(slices.Compact(values), func(v string) bool { return v == "" })
+	if !slices.Equal(values, []string{"1", "2", "3"}) {
+		t.Errorf("the entries have %v", values)
+	}
+
+	// Another database, in another spool.
+	if err := os.Rename(path, path+".first"); err != nil {
+		t.Fatal(err)
+	}
+	second := newReplicator(t, s.with(func(c *boule.Config) { c.SpoolDir = s.path("spool2") }))
+	other, err := second.OpenDB(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	execSQL(t, other, createAndFill+`; UPDATE t SET x = 7`)
+	closeDB(t, other)
+	if err := second.Flush(t.Context(), path); err == nil {
+		t.Error("a second writer under the name was not refused")
+	}
+	if got := inReplica(t, s.ref(path), s.cfg, `SELECT x FROM t`); got != "3" {
+		t.Errorf("after it was refused: got %s", got)
+	}
+	if err := second.Takeover(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	if got := inReplica(t, s.ref(path), s.cfg, `SELECT x FROM t`); got != "7" {
+		t.Errorf("after it took over: got %s", got)
+	}
+	if err := second.Flush(t.Context(), path); err != nil {
+		t.Error(err)
+	}
+	if points, err = boule.History(t.Context(), s.ref(path), s.cfg); err != nil || len(points) < 4 {
+		t.Errorf("got %v, %v; want the states of before too", points, err)
+	}
+}
+
+// inFile is x in a file that nothing replicates.
+func inFile(t *testing.T, path string) string {
+	t.Helper()
+	conn, err := sqlite3.Open("file:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stmt, _, err := conn.Prepare(`SELECT x FROM t`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stmt.Close()
+	if !stmt.Step() {
+		if err := stmt.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return "" // the table was made just then
+	}
+	return stmt.ColumnText(0)
+}
