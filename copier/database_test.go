@@ -55,11 +55,20 @@ type database struct {
 
 const cs = manifest.ChunkSize
 
+// logTarget is the id of a target with the layout log; all others have chunks.
+const logTarget = "logs"
+
+// layouts are targets of all layouts.
+var layouts = []struct{ name, target string }{{"chunks", "t1"}, {"log", logTarget}}
+
 // newDatabase returns a database of the given number of chunks, the last of them short.
 func newDatabase(t testing.TB, root *spool.Root, path, targetID string, chunks int) *database {
 	t.Helper()
 	db := spool.DB{Path: path, Dev: 1, Ino: 2}
 	target := spool.Target{ID: targetID, Spec: json.RawMessage(`"` + targetID + `"`)}
+	if targetID == logTarget {
+		target.Spec = json.RawMessage(`{"file":{"directory":"/logs"},"layout":"log"}`)
+	}
 	prod, err := root.Producer(db, target)
 	if err != nil {
 		t.Fatal(err)

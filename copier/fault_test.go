@@ -47,6 +47,12 @@ var faultKinds = []struct {
 
 // Whatever request fails, in whatever way: the copier goes on by itself to a true replica.
 func TestEachRequestFails(t *testing.T) {
+	for _, layout := range layouts {
+		t.Run(layout.name, func(t *testing.T) { testEachRequestFails(t, layout.target) })
+	}
+}
+
+func testEachRequestFails(t *testing.T, target string) {
 	for _, kind := range faultKinds {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
@@ -60,7 +66,7 @@ func TestEachRequestFails(t *testing.T) {
 						fault.Until = make(chan struct{}) // of this bubble
 					}
 					st := storefault.New(b, storefault.Nth(i, fault))
-					d := newDatabase(t, root, "/data/a.db", "t1", 4)
+					d := newDatabase(t, root, "/data/a.db", target, 4)
 					b.history = d.history
 					c := newCopier(t, &copier.Options{Open: opens(st), Desync: func(key spool.Key, err error) {
 						t.Errorf("request %d: demand of a snapshot: %v", i, err)
@@ -86,7 +92,7 @@ func TestEachRequestFails(t *testing.T) {
 					t.Fatalf("when request %d %s", i, kind.name)
 				}
 			}
-			if i < 12 {
+			if i < 10 {
 				t.Errorf("the scenario makes only %d requests", i)
 			}
 		})
@@ -95,6 +101,12 @@ func TestEachRequestFails(t *testing.T) {
 
 // A copier ends at whatever request, done or not; another one goes on where it was.
 func TestCrashAtEachRequest(t *testing.T) {
+	for _, layout := range layouts {
+		t.Run(layout.name, func(t *testing.T) { testCrashAtEachRequest(t, layout.target) })
+	}
+}
+
+func testCrashAtEachRequest(t *testing.T, target string) {
 	for _, lost := range []bool{false, true} {
 		t.Run(fmt.Sprintf("done %v", lost), func(t *testing.T) {
 			t.Parallel()
@@ -106,7 +118,7 @@ func TestCrashAtEachRequest(t *testing.T) {
 					st := storefault.New(b, func(call storefault.Call) storefault.Fault {
 						return storefault.Fault{Fail: call.N > i || call.N == i && !lost, Lost: call.N == i && lost}
 					})
-					d := newDatabase(t, root, "/data/a.db", "t1", 4)
+					d := newDatabase(t, root, "/data/a.db", target, 4)
 					b.history = d.history
 					opts := copier.Options{Open: opens(st), MinBackoff: 1000 * time.Hour, MaxBackoff: 1000 * time.Hour}
 					c := newCopier(t, &opts)
@@ -132,7 +144,7 @@ func TestCrashAtEachRequest(t *testing.T) {
 					t.Fatalf("crash at request %d", i)
 				}
 			}
-			if i < 12 {
+			if i < 10 {
 				t.Errorf("the scenario makes only %d requests", i)
 			}
 		})
@@ -141,6 +153,12 @@ func TestCrashAtEachRequest(t *testing.T) {
 
 // The copier crashes before whatever operation on the spool; another one goes on.
 func TestCrashAtEachFileOperation(t *testing.T) {
+	for _, layout := range layouts {
+		t.Run(layout.name, func(t *testing.T) { testCrashAtEachFileOperation(t, layout.target) })
+	}
+}
+
+func testCrashAtEachFileOperation(t *testing.T, target string) {
 	for _, once := range []bool{false, true} {
 		name := "crash"
 		if once {
@@ -148,8 +166,11 @@ func TestCrashAtEachFileOperation(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			i := int64(0)
-			for hit := true; hit; i++ {
+			i, stride := int64(0), int64(1)
+			if testing.Short() {
+				stride = 5
+			}
+			for hit := true; hit; i += stride {
 				synctest.Test(t, func(t *testing.T) {
 					dir := t.TempDir()
 					root := openRoot(t, dir, nil)
@@ -164,7 +185,7 @@ func TestCrashAtEachFileOperation(t *testing.T) {
 						})
 					}})
 					b := newBucket()
-					d := newDatabase(t, root, "/data/a.db", "t1", 4)
+					d := newDatabase(t, root, "/data/a.db", target, 4)
 					b.history = d.history
 					opts := &copier.Options{Open: opens(b), Desync: func(_ spool.Key, err error) {
 						t.Errorf("demand of a snapshot: %v", err)

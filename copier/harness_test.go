@@ -15,6 +15,8 @@ import (
 	"github.com/boule-db/boule/copier"
 	"github.com/boule-db/boule/internal/storefault"
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/mem"
@@ -46,8 +48,10 @@ func (b *bucket) complain(format string, args ...any) {
 func (b *bucket) Put(ctx context.Context, key string, body []byte, cond store.Condition) (store.Info, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if name, ok := strings.CutPrefix(key, "m/"); ok {
+	if name, ok := strings.CutPrefix(key, "m/"); ok && !strings.Contains(name, "/") {
 		b.check(ctx, name, body)
+	} else if ok || strings.HasPrefix(key, "c/packs/") {
+		// what restoreLog checks
 	} else if sum, err := manifest.ParseChunkName(strings.TrimPrefix(key, "c/")); err != nil {
 		b.complain("put of chunk %s: %v", key, err)
 	} else if _, err := manifest.DecompressChunk(body, sum); err != nil {
@@ -139,7 +143,7 @@ func (b *bucket) restore(t testing.TB, name string) []byte {
 	t.Helper()
 	body, _, err := store.ReadAll(t.Context(), b, "m/"+name, 1<<30)
 	if errors.Is(err, store.ErrNotExist) {
-		return nil
+		return b.restoreLog(t, name)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -162,6 +166,42 @@ func (b *bucket) restore(t testing.TB, name string) []byte {
 			t.Fatal(err)
 		}
 		data = append(data, chunk...)
+	}
+	return data
+}
+
+// restoreLog is restore for a replica in the layout log. All that was ever appended must be states that there were.
+func (b *bucket) restoreLog(t testing.TB, name string) []byte {
+	t.Helper()
+	log := logrep.New(store.WithPrefix(b, "c/"), store.WithPrefix(b, "m/"), name)
+	head, err := log.Head(t.Context(), nil)
+	if errors.Is(err, logrep.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := uint64(1); n <= head.Entry.Number && b.history != nil; n++ {
+		h, err := log.Entry(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &manifest.Manifest{Sequence: h.Entry.Sequence, Size: h.Entry.Size, Blocks: []manifest.Block{}}
+		for i := range h.Entry.Blocks {
+			m.Blocks = append(m.Blocks, manifest.Block{Digest: h.Entry.Blocks[i].Digest})
+		}
+		if !b.history.has(m) {
+			t.Errorf("entry %d is no state that there was", n)
+		}
+	}
+	faults := func(f *logrep.Fault) { t.Error(f) }
+	if _, err := log.Check(t.Context(), &logrep.CheckOptions{Percent: 100}, faults); err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, head.Entry.Size)
+	snap := log.Open(head.Entry, nil)
+	if n, err := snap.ReadAt(t.Context(), data, 0); n != len(data) {
+		t.Fatal(err)
 	}
 	return data
 }
@@ -229,8 +269,12 @@ var errFault = fmt.Errorf("test: %w", storefault.ErrInjected)
 
 // The zstd coders make their channels when first used: that must be outside the bubbles.
 func TestMain(m *testing.M) {
-	chunk := []byte("warm up")
+	chunk := make([]byte, 1000) // which is worth compressing
 	if _, err := manifest.DecompressChunk(manifest.Compress(chunk), manifest.Sum(chunk)); err != nil {
+		panic(err)
+	}
+	frame := remotelog.AppendFrame(nil, remotelog.KindChunk, chunk)
+	if _, err := remotelog.DecodeFrame(frame, remotelog.KindChunk); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())

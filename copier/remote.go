@@ -194,7 +194,11 @@ func (p *pass) head(ctx context.Context, s store.Store, key string) (there bool,
 func (p *pass) request(ctx context.Context, f func(context.Context) error) error {
 	rctx, cancel := bound(ctx, p.c.opts.RequestTimeout)
 	defer cancel()
-	err := f(rctx)
+	return p.judge(ctx, f(rctx))
+}
+
+// judge judges the remote by the outcome of a request that was made under ctx.
+func (p *pass) judge(ctx context.Context, err error) error {
 	r := p.e.remote
 	switch {
 	case err == nil:
