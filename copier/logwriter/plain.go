@@ -3,8 +3,11 @@ package logwriter
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
@@ -25,14 +28,17 @@ func (w *Writer) isPlain() {
 }
 
 // probe finds out whether the store heeds conditions, once, and when there is an entry: by a put of the copy of the newest
-// entry that must fail. A store that ignores the condition has a newer copy then, which is harmless.
+// entry that must fail. A store that ignores the condition has a newer copy then, which is harmless. Random bytes behind the
+// header, which readers ignore, make each put another one: whoever looks what became of a put whose reply was lost must
+// not take what was there before for it.
 func (w *Writer) probe(ctx context.Context, h *head) error {
 	if w.plain != unknown || h.Head == nil {
 		return nil
 	}
 	// The first one may succeed, if there is no copy.
 	for range 2 {
-		_, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), h.Encoded, store.Condition{IfAbsent: true})
+		body := binary.BigEndian.AppendUint64(slices.Clone(h.Encoded), rand.Uint64())
+		_, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), body, store.Condition{IfAbsent: true})
 		switch {
 		case errors.Is(err, store.ErrPrecondition):
 			w.plain = no

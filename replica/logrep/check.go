@@ -310,7 +310,7 @@ func (c *checker) latest(ctx context.Context) error {
 		return nil // told already
 	case err != nil:
 		return err
-	case !bytes.Equal(h.Encoded, b):
+	case !bytes.Equal(h.Encoded, copied.Encoded):
 		return c.bad(&Fault{Object: key, Err: corrupt("%s is not a copy of the header of entry %d", key, h.Entry.Number)})
 	}
 	return nil
