@@ -13,6 +13,7 @@ import (
 
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/internal/instance"
+	"github.com/boule-db/boule/internal/tuning"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
@@ -55,7 +56,7 @@ func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, erro
 	}
 	w := logwriter.New(newMeter(p.c, p.e, cl.Chunks), newMeter(p.c, p.e, cl.Manifests), name, logwriter.Options{
 		Owner: owner, Adopt: adopt, Logger: p.c.opts.Logger.With("db", p.meta.Path, "target", p.out.target),
-		Compress: p.c.cores.frame,
+		Compress: p.c.cores.frame, Inline: tuning.LogInline, PackSize: tuning.LogPackSize,
 	})
 	if p.e.logs == nil {
 		p.e.logs = make(map[string]*logState)

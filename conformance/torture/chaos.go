@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/boule-db/boule/store/target"
 )
 
 // chaos does what it can to the processes, the stores and the files of a round until ctx ends.
@@ -60,7 +62,8 @@ func (r *round) once(ctx context.Context, later *sync.WaitGroup) {
 	case n < 50:
 		r.stopOne(ctx, later)
 	case n < 65 && r.s3 != nil:
-		r.s3.change(weathers[r.rng.IntN(len(weathers))])
+		all := r.s3.weathers()
+		r.s3.change(all[r.rng.IntN(len(all))])
 	case n < 78 && r.file != nil:
 		d := time.Duration(100+r.rng.IntN(3500)) * time.Millisecond
 		if err := r.file.swap(true); err != nil {
@@ -145,17 +148,25 @@ type plan struct {
 	// Nobody is killed who may leave a journal behind. With journal_mode=OFF SQLite does not roll such
 	// a one back, but reads and writes over what the killed one left half done, and the next with a journal mode rolls that
 	// back. So it does on its way from MEMORY to WAL, which leads through OFF.
-	spares    bool
-	spoolGoes bool
-	s3, file  bool
-	maxBytes  int64
-	flushes   bool // at the end by flush of the spool, else by sync of each database
-	settle    bool // the stock program is the first to open the databases at the end
+	spares           bool
+	spoolGoes        bool
+	s3, file         bool
+	s3Layout         target.Layout
+	fileLayout       target.Layout
+	inline, packSize int // of logs; see tuning
+	maxBytes         int64
+	flushes          bool // at the end by flush of the spool, else by sync of each database
+	settle           bool // the stock program is the first to open the databases at the end
 }
+
+// mayFence says that a replica in a log may seem to be somebody else's for a minute: its database was replaced by
+// another file, and the spool is not the one that it was uploaded from.
+func (p *plan) mayFence() bool { return p.moves && p.spoolGoes }
 
 var journaled = []string{"DELETE", "TRUNCATE", "PERSIST"}
 
-func newPlan(rng *rand.Rand) plan {
+// newPlan draws a plan. layout is that of all stores, unless it is empty.
+func newPlan(rng *rand.Rand, layout target.Layout) plan {
 	p := plan{
 		slots: []slot{
 			{Names: []string{"a.db", "a-moved.db"}, Link: "a-link.db"},
@@ -190,6 +201,16 @@ func newPlan(rng *rand.Rand) plan {
 		p.modes[2], p.spares = []string{"MEMORY", "OFF", "DELETE"}, true
 	case rng.IntN(2) == 0 && !p.wal:
 		p.modes[2] = []string{"MEMORY", "DELETE"}
+	}
+	for _, l := range []*target.Layout{&p.s3Layout, &p.fileLayout} {
+		*l = pick(rng, target.LayoutChunks, target.LayoutLog)
+		if layout != "" {
+			*l = layout
+		}
+	}
+	if rng.IntN(2) == 0 { // the databases are too small for packs otherwise
+		p.inline = pick(rng, -1, 1000, 10_000)
+		p.packSize = pick(rng, 5000, 50_000)
 	}
 	return p
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/internal/tuning"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -28,16 +29,18 @@ const exitUnexplained = 3
 
 // A spec says what a child is to do.
 type spec struct {
-	Kind    string // see children
-	Name    string // of the process, for its record and log
-	Seed    uint64
-	Dir     string          // of the round
-	Cache   string          // of compiled Wasm
-	Targets []target.Target // that its databases replicate to
-	Slots   []slot
-	Writer  writerSpec
-	Op      string // of a surgeon
-	File    string // that a surgeon or a flush is about
+	Kind             string // see children
+	Name             string // of the process, for its record and log
+	Seed             uint64
+	Dir              string          // of the round
+	Cache            string          // of compiled Wasm
+	Targets          []target.Target // that its databases replicate to
+	Slots            []slot
+	Inline, PackSize int  // of logs; see tuning
+	MayFence         bool // see plan.mayFence
+	Writer           writerSpec
+	Op               string // of a surgeon
+	File             string // that a surgeon or a flush is about
 }
 
 // A slot is a database that may have several names, one at a time.
@@ -100,6 +103,7 @@ func childMain(text string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
+	tuning.LogInline, tuning.LogPackSize = c.Inline, c.PackSize
 	c.rng = rand.New(rand.NewPCG(c.Seed, 0))
 	c.log = slog.New(slog.NewTextHandler(os.Stderr, nil)) // the runner has made that its log
 	var err error

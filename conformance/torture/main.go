@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 
 	"github.com/boule-db/boule"
 	"github.com/boule-db/boule/conformance/storetest/fakes3"
+	"github.com/boule-db/boule/store/target"
 )
 
 // room is how much must be free where a round works; what a round takes is a fraction of it.
@@ -31,6 +33,7 @@ var (
 	seed     = flag.Uint64("seed", 0, "of all that is random (default: the time)")
 	length   = flag.Duration("round", 15*time.Second, "how long the trouble of a round lasts")
 	dir      = flag.String("dir", "", "where to work (default: /dev/shm and the temporary directory in turn)")
+	layout   = flag.String("layout", "both", "of the stores: chunks, log, or both, which draws one for each store of each round")
 	asJSON   = flag.Bool("json", false, "print the result as JSON")
 )
 
@@ -43,6 +46,12 @@ func realMain() int {
 	flag.Parse()
 	if flag.NArg() > 0 || *duration <= 0 || *length <= 0 {
 		fmt.Fprintln(os.Stderr, "torture: durations must be positive, and there are no arguments")
+		return 2
+	}
+	switch *layout {
+	case "both", string(target.LayoutChunks), string(target.LayoutLog):
+	default:
+		fmt.Fprintf(os.Stderr, "torture: --layout %s: it is chunks, log or both\n", *layout)
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -108,7 +117,7 @@ func oneRound(ctx context.Context, rep *report, n int, cache string, d time.Dura
 	if err != nil {
 		return err
 	}
-	r := &round{cache: cache, rng: rng, rep: rep, plan: newPlan(rng)}
+	r := &round{cache: cache, rng: rng, rep: rep, plan: newPlan(rng, target.Layout(strings.TrimPrefix(*layout, "both")))}
 	if r.dir, err = os.MkdirTemp(base, "boule-torture-"); err != nil {
 		return err
 	}

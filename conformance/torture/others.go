@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/copier"
 )
 
 // copyLoop uploads what others spool, as a `boule flush` does, again and again.
@@ -240,6 +241,12 @@ func (c *child) flush(ctx context.Context) error {
 	defer cancel()
 	results, err := boule.FlushSpool(ctx, filepath.Join(c.Dir, "spool"), c.config(c.log))
 	for _, r := range results {
+		if c.MayFence && errors.Is(r.Err, copier.ErrFenced) {
+			if err := c.record.tolerated("fenced"); err != nil {
+				return err
+			}
+			continue
+		}
 		fmt.Println(r.Path) // for the runner
 		err = errors.Join(err, r.Err)
 	}
@@ -254,5 +261,13 @@ func (c *child) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.Flush(ctx, c.File), r.Close(ctx))
+	err = r.Flush(ctx, c.File)
+	if c.MayFence && errors.Is(err, copier.ErrFenced) {
+		// As somebody does who knows that the other owner was the same database.
+		if err := c.record.tolerated("fenced"); err != nil {
+			return err
+		}
+		err = r.Takeover(ctx, c.File)
+	}
+	return errors.Join(err, r.Close(ctx))
 }

@@ -26,13 +26,20 @@ type report struct {
 	Tolerated map[string]int `json:"tolerated"`
 
 	Manifests map[string]int `json:"manifests"` // uploaded, by store
-	Distinct  int            `json:"distinct"`  // by content; each was restored
+	Distinct  int            `json:"distinct"`  // of manifests and entries, by content; each was restored
 	Missed    int            `json:"missed"`    // versions in a directory, replaced before they could be kept
 	Verified  int            `json:"verified"`  // manifests restored, sound, and in a state that was read
-	Compared  int            `json:"compared"`  // of these, with the fingerprints that a reader took
-	Identical int            `json:"identical"` // of these, in every byte; the others in all but free pages
-	Restored  int            `json:"restored"`  // databases restored after a flush and equal to the source
-	Databases int            `json:"databases"` // databases at the ends of rounds
+
+	Entries         map[string]int `json:"entries"` // of logs, by store
+	Logs            int            `json:"logs"`
+	Packs           int            `json:"packs"`
+	Unused          int            `json:"unused_packs"`     // that no entry names, since its writer was killed or lost
+	EntriesVerified int            `json:"entries_verified"` // as manifests are
+
+	Compared  int `json:"compared"`  // of these, with the fingerprints that a reader took
+	Identical int `json:"identical"` // of these, in every byte; the others in all but free pages
+	Restored  int `json:"restored"`  // databases restored after a flush and equal to the source
+	Databases int `json:"databases"` // databases at the ends of rounds
 
 	Divergences []string `json:"divergences"`
 	Evidence    string   `json:"evidence,omitempty"`
@@ -41,7 +48,7 @@ type report struct {
 func newReport(seed uint64) *report {
 	return &report{
 		Seed: seed, Commits: map[string]int{}, Faults: map[string]int{}, Tolerated: map[string]int{},
-		Manifests: map[string]int{}, Divergences: []string{},
+		Manifests: map[string]int{}, Entries: map[string]int{}, Divergences: []string{},
 	}
 }
 
@@ -92,9 +99,11 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "states     %d different ones were read; %d times by others than who committed; %d rolled back; %d files sampled under SHARED\n", r.States, r.Reads, r.Rolled, r.Samples)
 	fmt.Fprintf(w, "faults     %d: %s\n", sum(r.Faults), list(r.Faults))
 	fmt.Fprintf(w, "tolerated  %d: %s\n", sum(r.Tolerated), list(r.Tolerated))
-	fmt.Fprintf(w, "manifests  %d uploaded: %s; %d of different content, %d verified; %d replaced before they could be kept\n",
-		sum(r.Manifests), list(r.Manifests), r.Distinct, r.Verified, r.Missed)
-	fmt.Fprintf(w, "           %d in a state whose file a reader had sampled: %d the same in every byte, %d in all but free pages\n", r.Compared, r.Identical, r.Compared-r.Identical)
+	fmt.Fprintf(w, "manifests  %d uploaded: %s; %d verified; %d replaced before they could be kept\n",
+		sum(r.Manifests), list(r.Manifests), r.Verified, r.Missed)
+	fmt.Fprintf(w, "entries    %d in %d logs: %s; %d verified; %d packs, of which no entry names %d\n",
+		sum(r.Entries), r.Logs, list(r.Entries), r.EntriesVerified, r.Packs, r.Unused)
+	fmt.Fprintf(w, "contents   %d different ones; %d in a state whose file a reader had sampled: %d the same in every byte, %d in all but free pages\n", r.Distinct, r.Compared, r.Identical, r.Compared-r.Identical)
 	fmt.Fprintf(w, "restored   %d after a flush, equal to their sources byte for byte\n", r.Restored)
 	fmt.Fprintf(w, "divergences %d\n", len(r.Divergences))
 	for _, d := range r.Divergences {
@@ -115,8 +124,8 @@ func (p *progress) show(r *report, what string) {
 	if p.w == nil {
 		return
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%v left, round %d, %s; %d commits, %d manifests verified, %d divergences",
-		max(time.Until(p.until), 0).Round(time.Second), r.Rounds+1, what, sum(r.Commits), r.Verified, len(r.Divergences))
+	fmt.Fprintf(p.w, "\r\x1b[K%v left, round %d, %s; %d commits, %d manifests and entries verified, %d divergences",
+		max(time.Until(p.until), 0).Round(time.Second), r.Rounds+1, what, sum(r.Commits), r.Verified+r.EntriesVerified, len(r.Divergences))
 }
 
 func (p *progress) end() {

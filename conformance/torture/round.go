@@ -10,12 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/copier"
 	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/store/target"
 )
@@ -65,7 +67,7 @@ func (r *round) next() int {
 func (r *round) spec(kind string) spec {
 	return spec{
 		Kind: kind, Name: kind + "-" + strconv.Itoa(r.next()), Seed: r.rng.Uint64(),
-		Dir: r.dir, Cache: r.cache, Targets: r.targets, Slots: r.plan.slots,
+		Dir: r.dir, Cache: r.cache, Targets: r.targets, Slots: r.plan.slots, Inline: r.plan.inline, PackSize: r.plan.packSize, MayFence: r.plan.mayFence(),
 	}
 }
 
@@ -82,7 +84,7 @@ func (r *round) setUp() error {
 	r.h = &history{dir: filepath.Join(r.dir, "kept"), faults: map[string]int{}}
 	if r.plan.s3 {
 		var err error
-		if r.s3, err = startS3(filepath.Join(r.dir, "s3"), r.h, rand.New(rand.NewPCG(r.rng.Uint64(), 1))); err != nil {
+		if r.s3, err = startS3(filepath.Join(r.dir, "s3"), r.h, rand.New(rand.NewPCG(r.rng.Uint64(), 1)), r.plan.s3Layout); err != nil {
 			return err
 		}
 		t, err := r.s3.target()
@@ -93,10 +95,10 @@ func (r *round) setUp() error {
 	}
 	if r.plan.file {
 		var err error
-		if r.file, err = startFile(filepath.Join(r.dir, "store"), r.h); err != nil {
+		if r.file, err = startFile(filepath.Join(r.dir, "store"), r.h, r.plan.fileLayout); err != nil {
 			return err
 		}
-		r.targets = append(r.targets, target.Target{File: &target.File{Directory: r.file.dir}})
+		r.targets = append(r.targets, target.Target{File: &target.File{Directory: r.file.dir}, Layout: r.plan.fileLayout})
 	}
 	return r.startAll()
 }
@@ -268,9 +270,9 @@ func (r *round) judge(ctx context.Context) error {
 	}
 	j := &judge{
 		k: k, scratch: filepath.Join(r.dir, "verify"), rep: r.rep,
-		done: map[judged]error{}, sources: map[string][]replica.Source{},
+		done: map[judged]error{}, sources: map[string][]replica.Source{}, takeovers: r.plan.mayFence(),
 	}
-	for name, dir := range map[string]string{"s3": filepath.Join(r.dir, "s3"), "file": filepath.Join(r.dir, "store")} {
+	for name, dir := range r.stores() {
 		if j.sources[name], err = source(dir); err != nil {
 			return err
 		}
@@ -286,6 +288,9 @@ func (r *round) judge(ctx context.Context) error {
 	for _, w := range j.all(ctx, uploads) {
 		r.diverge("%s", w)
 	}
+	if err := r.judgeLogs(ctx, j); err != nil {
+		return err
+	}
 	addAll(r.rep.Commits, k.commits)
 	for what, n := range k.tolerated {
 		if op, ok := strings.CutSuffix(strings.TrimPrefix(what, "surgeon-"), "-done"); ok {
@@ -298,6 +303,48 @@ func (r *round) judge(ctx context.Context) error {
 	r.rep.States += len(k.seen)
 	r.rep.Reads += k.reads
 	r.rep.Samples += len(k.samples)
+	return nil
+}
+
+// stores are the directories with what is, or was, in each store.
+func (r *round) stores() map[string]string {
+	return map[string]string{"s3": filepath.Join(r.dir, "s3"), "file": filepath.Join(r.dir, "store")}
+}
+
+// judgeLogs judges the stores in the layout log.
+func (r *round) judgeLogs(ctx context.Context, j *judge) error {
+	words := unexpected
+	if !r.plan.mayFence() {
+		words = append(slices.Clone(words), copier.ErrFenced.Error())
+	}
+	heard, err := listen(filepath.Join(r.dir, "log"), words)
+	if err != nil {
+		return err
+	}
+	for _, line := range heard {
+		r.diverge("%s", line)
+	}
+	for _, t := range r.targets {
+		if t.Layout != target.LayoutLog {
+			continue
+		}
+		name := "file"
+		if t.S3 != nil {
+			name = "s3"
+		}
+		s, err := logsIn(name, r.stores()[name])
+		if err != nil {
+			return err
+		}
+		if t.S3 != nil {
+			if err := sameObjects(ctx, s, t); err != nil {
+				r.diverge("%s: %v", t, err)
+			}
+		}
+		for _, w := range j.logs(ctx, s) {
+			r.diverge("%s", w)
+		}
+	}
 	return nil
 }
 
@@ -377,6 +424,9 @@ func (r *round) run1(ctx context.Context, d time.Duration, show func(string)) (e
 	r.flush()
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if r.s3 != nil {
+		r.s3.puts.Wait()
 	}
 	show("verification")
 	return errors.Join(append(r.broken, r.judge(ctx))...)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +22,8 @@ import (
 	"github.com/boule-db/boule/conformance/storetest/fakes3"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/replica"
+	"github.com/boule-db/boule/store"
+	"github.com/boule-db/boule/store/file"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -103,20 +107,25 @@ func absentChunk(body []byte, there func(name string) bool, get func(name string
 type fakeS3 struct {
 	server *fakes3.Server
 	stop   func()
-	copies string // directory in which each chunk is kept
+	layout target.Layout
+	copies string      // directory in which each chunk is kept, and each object of logs
+	kept   store.Store // the same
 	h      *history
+	puts   sync.WaitGroup // those that are under way
 
-	mu     sync.Mutex
-	rng    *rand.Rand
-	wet    weather
-	chunks map[string]bool // acknowledged
-	hung   chan struct{}   // closed when the weather changes
+	mu      sync.Mutex
+	rng     *rand.Rand
+	wet     weather
+	chunks  map[string]bool                 // acknowledged
+	objects map[string]manifest.Fingerprint // of logs, as they were put last
+	hung    chan struct{}                   // closed when the weather changes
 }
 
 // A weather says what befalls requests, in percent of them.
 type weather struct {
 	name                   string
 	busy, drop, lost, hang int
+	late                   int           // puts that are carried out seconds later, whether their sender is still there or not
 	delay                  time.Duration // at most
 }
 
@@ -131,11 +140,33 @@ var weathers = []weather{
 	{name: "refusing", busy: 100},
 }
 
-const bucket = "torture"
+// late is a weather for logs only: a manifest that comes late replaces newer ones, which is a known limitation of the
+// layout chunks. An entry that comes late finds its place taken, or is the newest still.
+var late = weather{name: "late", late: 30, delay: 20 * time.Millisecond}
 
-func startS3(dir string, h *history, rng *rand.Rand) (*fakeS3, error) {
-	s := &fakeS3{copies: dir, h: h, rng: rng, chunks: map[string]bool{}, hung: make(chan struct{})}
+// weathers are those that the store has to stand.
+func (s *fakeS3) weathers() []weather {
+	if s.layout == target.LayoutLog {
+		return append(slices.Clone(weathers), late)
+	}
+	return weathers
+}
+
+const (
+	bucket = "torture"
+	prefix = "some/prefix"
+)
+
+func startS3(dir string, h *history, rng *rand.Rand, layout target.Layout) (*fakeS3, error) {
+	s := &fakeS3{
+		layout: layout, copies: dir, h: h, rng: rng, hung: make(chan struct{}),
+		chunks: map[string]bool{}, objects: map[string]manifest.Fingerprint{},
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "chunks"), 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.kept, err = file.New(dir, &file.Options{NoSync: true}); err != nil {
 		return nil, err
 	}
 	s.server, s.stop = fakes3.Serve()
@@ -144,7 +175,8 @@ func startS3(dir string, h *history, rng *rand.Rand) (*fakeS3, error) {
 }
 
 func (s *fakeS3) target() (target.Target, error) {
-	return target.FromURL("s3://" + bucket + "/some/prefix?region=" + fakes3.Region + "&path_style=1&endpoint=" + s.server.Endpoint)
+	return target.FromURL("s3://" + bucket + "/" + prefix + "?region=" + fakes3.Region + "&path_style=1&endpoint=" + s.server.Endpoint +
+		"&layout=" + string(s.layout))
 }
 
 // change changes the weather, and wakes what hangs.
@@ -166,11 +198,12 @@ func (s *fakeS3) roll(percent int) bool {
 func (s *fakeS3) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	s.mu.Lock()
 	wet, hung := s.wet, s.hung
-	hang, drop, busy, lost := s.roll(wet.hang), s.roll(wet.drop), s.roll(wet.busy), s.roll(wet.lost)
+	hang, drop, busy, lost, late := s.roll(wet.hang), s.roll(wet.drop), s.roll(wet.busy), s.roll(wet.lost), s.roll(wet.late)
 	delay := time.Duration(0)
 	if wet.delay > 0 {
 		delay = time.Duration(s.rng.Int64N(int64(wet.delay)))
 	}
+	delayed := time.Duration(s.rng.Int64N(int64(3 * time.Second)))
 	s.mu.Unlock()
 	pause(r.Context(), delay)
 	switch {
@@ -186,7 +219,10 @@ func (s *fakeS3) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	case busy:
 		fakes3.Fail(w, http.StatusServiceUnavailable, "SlowDown")
 	case r.Method == http.MethodPut:
-		s.put(w, r, next, lost)
+		if !late {
+			delayed = 0
+		}
+		s.put(w, r, next, lost, delayed)
 	default:
 		next.ServeHTTP(w, r)
 	}
@@ -216,14 +252,23 @@ func (s *status) Write(p []byte) (int, error) {
 }
 
 // put carries out an upload and remembers it.
-func (s *fakeS3) put(w http.ResponseWriter, r *http.Request, next http.Handler, lost bool) {
+func (s *fakeS3) put(w http.ResponseWriter, r *http.Request, next http.Handler, lost bool, delay time.Duration) {
+	s.puts.Add(1)
+	defer s.puts.Done()
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		fakes3.Drop()
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	kind, name := filepath.Base(filepath.Dir(key)), filepath.Base(key)
+	pause(context.WithoutCancel(r.Context()), delay)
+	key := strings.TrimPrefix(r.URL.Path, "/"+bucket+"/"+prefix+"/")
+	kind, name, _ := strings.Cut(key, "/")
+	if layout := layoutOf(name); layout != s.layout {
+		s.h.fail(fmt.Errorf("%s is put into a store of layout %s", key, s.layout))
+	}
+	if strings.Contains(name, "/") {
+		kind = "log"
+	}
 	absent := ""
 	if kind == "manifests" {
 		absent, err = absentChunk(body, s.has, s.chunk)
@@ -243,10 +288,41 @@ func (s *fakeS3) put(w http.ResponseWriter, r *http.Request, next http.Handler, 
 			s.h.add(u)
 		case "chunks":
 			s.keepChunk(name, body)
+		case "log":
+			s.keepObject(r.Context(), key, body)
 		}
 	}
 	if lost {
 		fakes3.Drop()
+	}
+}
+
+// layoutOf tells the layouts apart by the part of a key behind that for chunks or manifests.
+func layoutOf(name string) target.Layout {
+	if strings.Contains(name, "/") {
+		return target.LayoutLog
+	}
+	return target.LayoutChunks
+}
+
+// keepObject keeps an object of a log. Entries and packs are put once, but for packs whose put was repeated since
+// its reply was lost.
+func (s *fakeS3) keepObject(ctx context.Context, key string, body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := manifest.Sum(body)
+	last, again := s.objects[key]
+	s.objects[key] = sum
+	switch {
+	case again && strings.HasPrefix(key, "manifests/log/"):
+		s.h.fail(fmt.Errorf("entry %s was put twice", key))
+	case again && strings.HasPrefix(key, "chunks/packs/") && sum != last:
+		s.h.fail(fmt.Errorf("pack %s was overwritten", key))
+	case again && strings.HasPrefix(key, "chunks/packs/"):
+		return // which keeps the time of the first
+	}
+	if _, err := s.kept.Put(context.WithoutCancel(ctx), key, body, store.Condition{}); err != nil {
+		s.h.fail(err)
 	}
 }
 
@@ -280,17 +356,17 @@ func (h *history) fail(err error) {
 	h.errs = append(h.errs, err)
 }
 
-// A fileStore is a directory whose manifests are watched, and which goes away.
+// A fileStore is a directory whose manifests, if it has any, are watched, and which goes away.
 type fileStore struct {
 	dir, away string
 	h         *history
-	watch     *watcher
+	watch     *watcher // nil if the layout is log: entries stay where they are
 
 	mu   sync.Mutex
 	gone bool
 }
 
-func startFile(dir string, h *history) (*fileStore, error) {
+func startFile(dir string, h *history, layout target.Layout) (*fileStore, error) {
 	s := &fileStore{dir: dir, away: dir + ".away", h: h}
 	for _, name := range []string{"chunks", "manifests"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
@@ -299,6 +375,9 @@ func startFile(dir string, h *history) (*fileStore, error) {
 	}
 	if err := os.WriteFile(s.away, []byte("the store is away\n"), 0o600); err != nil {
 		return nil, err
+	}
+	if layout == target.LayoutLog {
+		return s, nil
 	}
 	var err error
 	s.watch, err = watch(dir, h)
@@ -322,4 +401,10 @@ func (s *fileStore) swap(gone bool) error {
 	return nil
 }
 
-func (s *fileStore) close() error { return errors.Join(s.swap(false), s.watch.close()) }
+func (s *fileStore) close() error {
+	err := s.swap(false)
+	if s.watch != nil {
+		err = errors.Join(err, s.watch.close())
+	}
+	return err
+}

@@ -246,7 +246,7 @@ func TestFingerprintFreePages(t *testing.T) {
 func TestPlans(t *testing.T) {
 	var moves, unjournaled, wal, spares int
 	for seed := range uint64(1000) {
-		p := newPlan(rand.New(rand.NewPCG(seed, 1)))
+		p := newPlan(rand.New(rand.NewPCG(seed, 1)), "")
 		none, off := false, false
 		for _, modes := range p.modes {
 			for _, mode := range modes {

@@ -87,9 +87,10 @@ func numbers(line string, n int) ([]int64, error) {
 
 // A judge compares what was uploaded with what was seen.
 type judge struct {
-	k       *knowledge
-	scratch string                      // directory for what is restored
-	sources map[string][]replica.Source // by store
+	k         *knowledge
+	scratch   string                      // directory for what is restored
+	sources   map[string][]replica.Source // by store
+	takeovers bool                        // of logs may happen
 
 	mu   sync.Mutex
 	rep  *report
@@ -147,20 +148,12 @@ func (j *judge) one(ctx context.Context, u upload, out string) error {
 	if u.absent != "" {
 		err = fmt.Errorf("uploaded before its chunk %s", u.absent)
 	}
-	key := judged{u.store, m.Size, m.Contents()}
 	j.mu.Lock()
 	j.rep.Manifests[u.store]++
-	verdict, known := j.done[key]
 	j.mu.Unlock()
-	if !known {
-		verdict = j.restore(ctx, m, u.store, out)
-		j.mu.Lock()
-		if _, known := j.done[key]; !known {
-			j.rep.Distinct++
-		}
-		j.done[key] = verdict
-		j.mu.Unlock()
-	}
+	verdict := j.verdict(judged{u.store, m.Size, m.Contents()}, func() error {
+		return j.restore(ctx, out, m.Size, func(f *os.File) error { return replica.Restore(ctx, m, j.sources[u.store], f, nil) })
+	})
 	if err := errors.Join(err, verdict); err != nil {
 		return err
 	}
@@ -170,17 +163,35 @@ func (j *judge) one(ctx context.Context, u upload, out string) error {
 	return nil
 }
 
-// restore restores one manifest and compares; what is wrong stays in the file out.
-func (j *judge) restore(ctx context.Context, m *manifest.Manifest, store, out string) error {
+// verdict judges the same contents once.
+func (j *judge) verdict(key judged, restore func() error) error {
+	j.mu.Lock()
+	verdict, known := j.done[key]
+	j.mu.Unlock()
+	if known {
+		return verdict
+	}
+	verdict = restore()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, known := j.done[key]; !known {
+		j.rep.Distinct++
+	}
+	j.done[key] = verdict
+	return verdict
+}
+
+// restore has a database restored to the file out, and compares; what is wrong stays there.
+func (j *judge) restore(ctx context.Context, out string, size int64, write func(*os.File) error) error {
 	f, err := os.OpenFile(out, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := replica.Restore(ctx, m, j.sources[store], f, nil); err != nil {
+	if err := write(f); err != nil {
 		return err
 	}
-	if err := j.compare(ctx, f, out, m.Size); err != nil {
+	if err := j.compare(ctx, f, out, size); err != nil {
 		return err
 	}
 	return os.Remove(out)
