@@ -23,17 +23,25 @@ import (
 // A writer is a child process: this test binary again, told by its environment
 // to write to a database until it is stopped.
 const (
-	envChild = "BOULE_E2E_CHILD" // path of the database
-	envMode  = "BOULE_E2E_MODE"  // journal mode
-	envDir   = "BOULE_E2E_DIR"   // where spool and store are
-	envFor   = "BOULE_E2E_FOR"   // how long to write
+	envChild  = "BOULE_E2E_CHILD"  // path of the database
+	envMode   = "BOULE_E2E_MODE"   // journal mode
+	envDir    = "BOULE_E2E_DIR"    // where spool and store are
+	envLayout = "BOULE_E2E_LAYOUT" // of the store
+	envFor    = "BOULE_E2E_FOR"    // how long to write
 )
 
-func config(dir string) *boule.Config {
+// layouts runs a test for each layout of a store.
+func layouts(t *testing.T, test func(t *testing.T, layout target.Layout)) {
+	for _, layout := range []target.Layout{target.LayoutChunks, target.LayoutLog} {
+		t.Run(string(layout), func(t *testing.T) { test(t, layout) })
+	}
+}
+
+func config(dir string, layout target.Layout) *boule.Config {
 	return &boule.Config{
 		Hostname: "e2e.example.com",
 		SpoolDir: filepath.Join(dir, "spool"),
-		Targets:  []target.Target{{File: &target.File{Directory: filepath.Join(dir, "store")}}},
+		Targets:  []target.Target{{File: &target.File{Directory: filepath.Join(dir, "store")}, Layout: layout}},
 		CacheDir: wasmCache,
 	}
 }
@@ -100,7 +108,7 @@ func child() error {
 	}
 	wasmCache = os.Getenv("BOULE_E2E_WASM")
 	ctx := context.Background()
-	r, err := boule.New(config(os.Getenv(envDir)))
+	r, err := boule.New(config(os.Getenv(envDir), target.Layout(os.Getenv(envLayout))))
 	if err != nil {
 		return err
 	}
@@ -123,14 +131,14 @@ func child() error {
 }
 
 // startWriter starts a child and returns when it is about to write.
-func startWriter(t *testing.T, dir, db, mode string, duration time.Duration) *exec.Cmd {
+func startWriter(t *testing.T, layout target.Layout, dir, db, mode string, duration time.Duration) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), envChild+"="+db, envMode+"="+mode, envDir+"="+dir,
+	cmd.Env = append(os.Environ(), envChild+"="+db, envMode+"="+mode, envDir+"="+dir, envLayout+"="+string(layout),
 		envFor+"="+duration.String(), "BOULE_E2E_WASM="+wasmCache)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -176,10 +184,10 @@ func sum(t *testing.T, name string) [sha256.Size]byte {
 
 // checkRestore restores the database and compares: the same bytes, sound, and
 // consistent in itself.
-func checkRestore(t *testing.T, dir, db string) {
+func checkRestore(t *testing.T, layout target.Layout, dir, db string) {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "restored.db")
-	_, err := boule.Restore(t.Context(), boule.SourceRef("", boule.CanonicalPath(db)), out, config(dir), nil)
+	_, err := boule.Restore(t.Context(), boule.SourceRef("", boule.CanonicalPath(db)), out, config(dir, layout), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

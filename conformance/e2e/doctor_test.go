@@ -13,6 +13,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/store/target"
 )
 
 // A patient is a spool made by real programs, and what it belongs to.
@@ -243,7 +244,7 @@ func TestDoctorSaysWhatItCannotJudge(t *testing.T) {
 		}
 	}
 	db := filepath.Join(p.dir, "a.db")
-	r, err := boule.New(config(t.TempDir())) // which starts SQLite
+	r, err := boule.New(config(t.TempDir(), target.DefaultLayout)) // which starts SQLite
 	p.do(err)
 	defer r.Close(t.Context())
 	conn, err := sqlite3.OpenFlags("file:"+db, sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
@@ -273,10 +274,10 @@ func TestDoctorSaysWhatItCannotJudge(t *testing.T) {
 
 // Beside real writers and their copiers doctor never finds anything, however often it looks.
 func TestDoctorBesideWriters(t *testing.T) {
-	r, dir, db := prepared(t, "DELETE", size(t, 4))
+	r, dir, db := prepared(t, target.DefaultLayout, "DELETE", size(t, 4))
 	var writers []*exec.Cmd
 	for _, mode := range []string{"DELETE", "TRUNCATE", "PERSIST"} {
-		writers = append(writers, startWriter(t, dir, db, mode, seconds(t, 5)))
+		writers = append(writers, startWriter(t, target.DefaultLayout, dir, db, mode, seconds(t, 5)))
 	}
 	done := make(chan error, 1)
 	go func() {
@@ -318,7 +319,7 @@ func TestDoctorBesideWriters(t *testing.T) {
 	if doubts != 0 {
 		t.Errorf("something could not be judged at rest")
 	}
-	checkRestore(t, dir, db)
+	checkRestore(t, target.DefaultLayout, dir, db)
 	if runs < 3 {
 		t.Errorf("only %d runs", runs)
 	}

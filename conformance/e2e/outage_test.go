@@ -99,14 +99,16 @@ func TestS3(t *testing.T) {
 
 // While the store can't be reached, SQL works; when it can, the copier catches up
 // without a write.
-func TestStoreOutage(t *testing.T) {
+func TestStoreOutage(t *testing.T) { layouts(t, testStoreOutage) }
+
+func testStoreOutage(t *testing.T, layout target.Layout) {
 	service, url, _ := s3Service(t)
-	tgt, err := target.FromURL(url)
+	tgt, err := target.FromURL(url + "&layout=" + string(layout))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	cfg := config(dir)
+	cfg := config(dir, layout)
 	cfg.Targets = []target.Target{tgt}
 	r, err := boule.New(cfg)
 	if err != nil {
@@ -143,9 +145,11 @@ func TestStoreOutage(t *testing.T) {
 
 // While the spool can't be used, SQL works; when it can, the database is
 // replicated without a write.
-func TestSpoolUnusable(t *testing.T) {
+func TestSpoolUnusable(t *testing.T) { layouts(t, testSpoolUnusable) }
+
+func testSpoolUnusable(t *testing.T, layout target.Layout) {
 	dir := t.TempDir()
-	cfg := config(dir)
+	cfg := config(dir, layout)
 	if err := os.WriteFile(cfg.SpoolDir, nil, 0o600); err != nil { // where the directory should be
 		t.Fatal(err)
 	}
@@ -175,7 +179,7 @@ func TestSpoolUnusable(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "replication once the spool can be made", func() bool { return inStore(t, cfg, db) })
-	checkRestore(t, dir, db)
+	checkRestore(t, layout, dir, db)
 
 	// Deleted underneath, in the middle.
 	if err := os.RemoveAll(cfg.SpoolDir); err != nil {
@@ -189,5 +193,5 @@ func TestSpoolUnusable(t *testing.T) {
 	if err := r.Flush(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	checkRestore(t, dir, db)
+	checkRestore(t, layout, dir, db)
 }

@@ -13,14 +13,15 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/store/target"
 )
 
 // prepared makes the test's database and returns a Replicator of its configuration.
-func prepared(t *testing.T, mode string, bytes int64) (r *boule.Replicator, dir, db string) {
+func prepared(t *testing.T, layout target.Layout, mode string, bytes int64) (r *boule.Replicator, dir, db string) {
 	t.Helper()
 	dir = t.TempDir()
 	db = filepath.Join(dir, "app.db")
-	r, err := boule.New(config(dir))
+	r, err := boule.New(config(dir, layout))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,15 +53,19 @@ func size(t *testing.T, standard int64) int64 {
 	return standard << 20
 }
 
-// Four processes write at once, in each journal mode; what is flushed then is the
+// Four processes write at once, in each journal mode and to each layout; what is flushed then is the
 // database, byte for byte.
 func TestFourWriters(t *testing.T) {
-	for _, mode := range []string{"DELETE", "TRUNCATE", "PERSIST"} {
-		t.Run(mode, func(t *testing.T) {
-			r, dir, db := prepared(t, mode, size(t, 8))
+	for _, c := range []struct {
+		mode   string
+		layout target.Layout
+	}{{"DELETE", target.LayoutChunks}, {"TRUNCATE", target.LayoutChunks}, {"PERSIST", target.LayoutChunks}, {"DELETE", target.LayoutLog}} {
+		t.Run(c.mode+" "+string(c.layout), func(t *testing.T) {
+			mode, layout := c.mode, c.layout
+			r, dir, db := prepared(t, layout, mode, size(t, 8))
 			var writers []*exec.Cmd
 			for range 4 {
-				writers = append(writers, startWriter(t, dir, db, mode, seconds(t, 2)))
+				writers = append(writers, startWriter(t, layout, dir, db, mode, seconds(t, 2)))
 			}
 			for i, w := range writers {
 				if err := w.Wait(); err != nil {
@@ -70,7 +75,7 @@ func TestFourWriters(t *testing.T) {
 			if err := r.Flush(t.Context(), db); err != nil {
 				t.Fatal(err)
 			}
-			checkRestore(t, dir, db)
+			checkRestore(t, layout, dir, db)
 			t.Logf("%s documents", query1(t, db, `SELECT count(*) FROM doc`))
 		})
 	}
@@ -78,16 +83,18 @@ func TestFourWriters(t *testing.T) {
 
 // A writer is killed at some moment; one more transaction and a flush, and the
 // restored database is the source.
-func TestKilledWriters(t *testing.T) {
+func TestKilledWriters(t *testing.T) { layouts(t, testKilledWriters) }
+
+func testKilledWriters(t *testing.T, layout target.Layout) {
 	modes := []string{"DELETE", "TRUNCATE", "PERSIST"}
-	r, dir, db := prepared(t, "DELETE", size(t, 2))
+	r, dir, db := prepared(t, layout, "DELETE", size(t, 2))
 	rounds := 6
 	if testing.Short() {
 		rounds = 3
 	}
 	for i := range rounds {
 		mode := modes[i%len(modes)]
-		w := startWriter(t, dir, db, mode, time.Minute)
+		w := startWriter(t, layout, dir, db, mode, time.Minute)
 		wait := time.Duration(rand.IntN(300)) * time.Millisecond
 		timer := time.NewTimer(wait)
 		<-timer.C
@@ -108,7 +115,7 @@ func TestKilledWriters(t *testing.T) {
 		if err := r.Flush(t.Context(), db); err != nil {
 			t.Fatalf("round %d (%s, killed after %v): %v", i, mode, wait, err)
 		}
-		checkRestore(t, dir, db)
+		checkRestore(t, layout, dir, db)
 	}
 }
 
@@ -120,8 +127,8 @@ func TestStockWriterBeside(t *testing.T) {
 		t.Log("no stock sqlite3 on the PATH: nothing to compare with")
 		return
 	}
-	r, dir, db := prepared(t, "DELETE", size(t, 2))
-	writer := startWriter(t, dir, db, "DELETE", seconds(t, 2))
+	r, dir, db := prepared(t, target.DefaultLayout, "DELETE", size(t, 2))
+	writer := startWriter(t, target.DefaultLayout, dir, db, "DELETE", seconds(t, 2))
 	wrote := 0
 	for end := time.Now().Add(seconds(t, 2)); time.Now().Before(end); wrote++ {
 		out, err := exec.Command(stock, "-cmd", ".timeout 20000", db,
@@ -139,7 +146,7 @@ func TestStockWriterBeside(t *testing.T) {
 	if err := r.Flush(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	checkRestore(t, dir, db)
+	checkRestore(t, target.DefaultLayout, dir, db)
 	if wrote < 3 {
 		t.Errorf("the stock program wrote %d times only", wrote)
 	}
