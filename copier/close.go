@@ -68,6 +68,14 @@ func (c *Copier) Close(ctx context.Context) error {
 			c.closeErr = fmt.Errorf("copier: close: requests do not end: %w", context.Cause(ctx))
 		}
 	}
+	for _, e := range entries {
+		select {
+		case e.turn <- struct{}{}:
+			c.saveLogs(e, 0)
+			<-e.turn
+		default: // a request that does not end
+		}
+	}
 	for _, r := range c.remotes { // nobody adds any more
 		r.drop(r.current())
 	}

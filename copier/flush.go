@@ -121,7 +121,10 @@ func (c *Copier) flushEntry(ctx context.Context, e *entry, takeover bool) error 
 	defer c.give(e)
 
 	e.takeover = takeover
-	defer func() { e.takeover = false }()
+	defer func() {
+		e.takeover = false
+		c.saveLogs(e, time.Second) // it may be all that this process does
+	}()
 	var goal []candidate
 	out := c.with(e, true, func(p *pass) (err error) {
 		if takeover && p.layout != target.LayoutLog {

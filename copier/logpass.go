@@ -26,7 +26,12 @@ type logState struct {
 	w       *logwriter.Writer
 	due     time.Time // when a compaction became due; zero if none is
 	appends int       // since then
+	saved   time.Time // when its pages were saved; zero if that is to be done soon
+	fresh   bool      // something was appended since
 }
+
+// savePages is how long what is known of pages may be lost with the process.
+const savePages = 10 * time.Minute
 
 // When a compaction is made that is due: as soon as nothing was appended for a while, and else after so many appends.
 const (
@@ -62,6 +67,12 @@ func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, erro
 		p.e.logs = make(map[string]*logState)
 	}
 	p.e.logs[name] = &logState{client: cl, w: w}
+	if pages, err := p.e.root.Pages(p.e.key.Target, name); err == nil {
+		err = w.Recall(pages)
+		if err != nil { // then whole chunks are uploaded first
+			p.c.opts.Logger.Debug("pages not recalled", "name", name, "err", err)
+		}
+	}
 	return w, nil
 }
 
@@ -300,8 +311,13 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 	case err != nil:
 		return err
 	}
-	if s := p.e.logs[m.name]; s != nil && !s.due.IsZero() {
-		s.due, s.appends = time.Now(), s.appends+1
+	if s := p.e.logs[m.name]; s != nil {
+		if s.fresh = true; !s.due.IsZero() {
+			s.due, s.appends = time.Now(), s.appends+1
+		}
+		if time.Since(s.saved) > savePages && !s.saved.IsZero() {
+			p.c.savePages(p.e, m.name, s)
+		}
 	}
 	if err := p.e.root.WriteTap(p.e.key.Target, m.name, m.data); err != nil {
 		return fmt.Errorf("write tap: %w", err)
@@ -334,6 +350,15 @@ func (p *pass) newestThere(ctx context.Context, m candidate) error {
 	return nil
 }
 
+// saveLogs saves what the writers of an entry know of pages, unless that was done just now. The caller has the turn.
+func (c *Copier) saveLogs(e *entry, after time.Duration) {
+	for name, s := range e.logs {
+		if time.Since(s.saved) > after {
+			c.savePages(e, name, s)
+		}
+	}
+}
+
 // closeLogs lets the writers of an entry leave what helps readers. Nothing depends on it. The caller has the turn.
 func (c *Copier) closeLogs(ctx context.Context, e *entry) {
 	for name, s := range e.logs {
@@ -341,7 +366,19 @@ func (c *Copier) closeLogs(ctx context.Context, e *entry) {
 			c.opts.Logger.Debug("copy of the newest entry not refreshed", "name", name, "err", err)
 		}
 	}
+	c.saveLogs(e, 0)
 	clear(e.logs)
+}
+
+// savePages saves what a writer knows of pages, if there is anything new.
+func (c *Copier) savePages(e *entry, name string, s *logState) {
+	if !s.fresh {
+		return
+	}
+	s.fresh, s.saved = false, time.Now()
+	if err := e.root.WritePages(e.key.Target, name, s.w.Pages()); err != nil {
+		c.opts.Logger.Debug("pages not saved", "name", name, "err", err)
+	}
 }
 
 // A logSource is where the writer gets what the replica does not have.

@@ -295,6 +295,39 @@ func (r *Root) RenewTapToken(target, name string) error {
 
 func tokenName(tap string) string { return path.Dir(tap) + "/." + path.Base(tap) + ".token" }
 
+// Pages returns what [Root.WritePages] wrote last. The error is fs.ErrNotExist when that was nothing.
+func (r *Root) Pages(target, name string) ([]byte, error) {
+	file, err := r.tapName(target, name)
+	if err != nil {
+		return nil, fmt.Errorf("spool: read pages: %w", err)
+	}
+	base, err := r.open(false)
+	if err != nil {
+		return nil, fmt.Errorf("spool: read pages: %w", err)
+	}
+	defer base.Close()
+	data, err := base.ReadFile(pagesName(file))
+	if err != nil {
+		return nil, fmt.Errorf("spool: read pages: %w", err)
+	}
+	return data, nil
+}
+
+// WritePages keeps what a copier knows of the pages that it uploaded, beside the tap, for the next. Nothing
+// is lost with it but that knowledge.
+func (r *Root) WritePages(target, name string, data []byte) error {
+	file, err := r.tapName(target, name)
+	if err != nil {
+		return fmt.Errorf("spool: write pages: %w", err)
+	}
+	if err := r.publishTap(pagesName(file), data); err != nil {
+		return fmt.Errorf("spool: write pages: %w", err)
+	}
+	return nil
+}
+
+func pagesName(tap string) string { return path.Dir(tap) + "/." + path.Base(tap) + ".pages" }
+
 func (r *Root) tapName(target, name string) (string, error) {
 	if !validTarget(target) {
 		return "", fmt.Errorf("%w: target id %q", ErrCorrupt, target)
