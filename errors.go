@@ -1,6 +1,10 @@
 package boule
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/boule-db/boule/copier"
+)
 
 // Sentinels for callers' decisions; test with [errors.Is].
 var (
@@ -15,6 +19,10 @@ var (
 	// ErrBehind reports that the store does not hold the database's present
 	// state. What the store had before is untouched; trying again is safe.
 	ErrBehind = errors.New("boule: replication is behind")
+
+	// ErrFenced reports that another database, or the same one on another machine, has appended to the replica, in the
+	// layout log. Nothing was written; [Replicator.Takeover] moves the replica.
+	ErrFenced = copier.ErrFenced
 
 	// ErrUnsupported reports a platform on which the spool's protocol cannot
 	// hold. Databases work there, unreplicated; replicas can be read.

@@ -303,11 +303,13 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 		_, err = w.Append(ctx, m.m, &logSource{p, from})
 	}
 	p.e.allowedAt = time.Now().Add(p.c.opts.Spacing)
+	var fenced *logwriter.FencedError
 	switch {
 	case errors.Is(err, logwriter.ErrSuperseded):
 		return fmt.Errorf("%w: %w", ErrSuperseded, err)
-	case errors.Is(err, logwriter.ErrFenced):
-		return fmt.Errorf("%w: %w", ErrFenced, err)
+	case errors.As(err, &fenced):
+		return fmt.Errorf("%w: entry %d was appended by %s at %s",
+			ErrFenced, fenced.Entry, fenced.Writer, fenced.Appended.Format(time.RFC3339))
 	case err != nil:
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/boule-db/boule"
 )
 
 // Exit statuses, as documented by --help.
@@ -60,8 +62,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // message is err in one line, without the prefix that run prints anyway.
 func message(err error) string {
 	msg := strings.TrimPrefix(err.Error(), "boule: ")
-	msg = strings.ReplaceAll(msg, ": boule: ", ": ")
-	return strings.Join(strings.Fields(strings.ReplaceAll(msg, "\n", "; ")), " ")
+	if errors.Is(err, boule.ErrFenced) {
+		msg += "; 'boule takeover' moves the replica to this database"
+	}
+	return oneLine(strings.ReplaceAll(msg, ": boule: ", ": "))
+}
+
+// oneLine joins lines and shortens space.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(s, "\n", "; ")), " ")
 }
 
 // A usageError is the caller's mistake: exit status 2.
@@ -130,7 +139,7 @@ func newRoot(a *app) *cobra.Command {
 		return usagef("%w; see '%s --help'", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		newShell(a), newSync(a), newFlush(a), newRestore(a), newHistory(a), newTakeover(a), newPrune(a),
+		newShell(a), newSync(a), newFlush(a), newRestore(a), newHistory(a), newCheck(a), newTakeover(a), newPrune(a),
 		newManifest(a), newManifestName(a), newStatus(a), newDoctor(a), newVersion(a), newDemo(a), newDemoWriter(a),
 	)
 	for _, cmd := range root.Commands() {

@@ -107,7 +107,7 @@ earlier state, of those that 'boule history' lists.`,
 			}
 			get := func(ref string) (*boule.Remote, error) { return boule.Fetch(cmd.Context(), ref, a.cfg) }
 			switch {
-			case when.entry != 0 && when.at != "":
+			case cmd.Flags().Changed("entry") && cmd.Flags().Changed("at"):
 				return usagef("give --entry or --at, not both")
 			case cmd.Flags().Changed("entry") && when.entry == 0:
 				return usagef("--entry 0: entries count from 1")
@@ -197,6 +197,26 @@ func (a *app) progress(what string, total int64) bar {
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 	)}
+}
+
+// steps is a progress bar for what is counted, of a number that is not known yet.
+func (a *app) steps(what string) bar {
+	if !isTerminal(a.stderr) {
+		return bar{}
+	}
+	return bar{progressbar.NewOptions(-1,
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionSetWriter(a.stderr),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+func (b bar) steps(done, total int) {
+	if b.ProgressBar != nil {
+		b.ChangeMax(total)
+		b.set(int64(done), int64(total))
+	}
 }
 
 func (b bar) set(done, _ int64) {

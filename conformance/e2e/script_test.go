@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -56,6 +57,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("BOULE_SPOOL", filepath.Join(env.WorkDir, "spool"))
 			return nil
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"damage": damage},
 		Condition: func(cond string) (bool, error) {
 			if cond == "sqlite3" {
 				_, err := exec.LookPath("sqlite3")
@@ -64,4 +66,47 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 	})
+}
+
+// damage flip, truncate and remove do that to the first file that is like a pattern; damage swap exchanges the first and
+// the last one of two patterns.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: damage HOW PATTERN")
+	}
+	var files []string
+	for _, pattern := range args[1:] {
+		found, err := filepath.Glob(ts.MkAbs(pattern))
+		ts.Check(err)
+		if len(found) == 0 {
+			ts.Fatalf("nothing is like %s", pattern)
+		}
+		files = append(files, found...)
+	}
+	first, last := files[0], files[len(files)-1]
+	data, err := os.ReadFile(first)
+	ts.Check(err)
+	write := func(path string, data []byte) {
+		ts.Check(os.Remove(path))
+		ts.Check(os.WriteFile(path, data, 0o600))
+	}
+	switch args[0] {
+	case "flip":
+		data[len(data)/2] ^= 0x10
+		write(first, data)
+	case "truncate":
+		write(first, data[:len(data)/2])
+	case "remove":
+		ts.Check(os.Remove(first))
+	case "swap":
+		other, err := os.ReadFile(last)
+		ts.Check(err)
+		if slices.Equal(data, other) {
+			ts.Fatalf("%s and %s are the same", first, last)
+		}
+		write(first, other)
+		write(last, data)
+	default:
+		ts.Fatalf("unknown damage %q", args[0])
+	}
 }

@@ -19,8 +19,12 @@ type CheckOptions struct {
 	// Percent is how many of the chunks are fetched, put together and compared with their fingerprints: 0 is
 	// none, 100 and more is all. Each is, once, in each version that any entry has.
 	Percent int
+	// Shift turns the choice of those that are fetched, so that checks with different ones fetch others.
+	Shift uint32
 	// Jobs is how many requests are under way at a time; 0 means 8.
 	Jobs int
+	// Progress is called as entries are done. Data are fetched for many of them at a time.
+	Progress func(done, total int)
 }
 
 // CheckStats are what [Log.Check] saw.
@@ -124,9 +128,13 @@ func (c *checker) run(ctx context.Context) error {
 	if err := c.list(ctx); err != nil {
 		return err
 	}
+	done := 0
 	for item, f := range c.l.heads(ctx, c.items) {
 		if err := c.entry(ctx, item, f); err != nil {
 			return err
+		}
+		if done++; c.opts.Progress != nil {
+			c.opts.Progress(done, len(c.entries))
 		}
 	}
 	if err := c.g.flush(ctx); err != nil {
@@ -248,7 +256,7 @@ func (c *checker) chunk(ctx context.Context, e *remotelog.Entry, i int, chunk *r
 		}
 		all = all && there
 	}
-	if !all || int(version.Lo%100) >= c.opts.Percent {
+	if !all || (version.Lo%100+uint64(c.opts.Shift))%100 >= uint64(max(c.opts.Percent, 0)) {
 		return nil
 	}
 	return c.g.add(ctx, e, i, chunk)
@@ -303,7 +311,9 @@ func (c *checker) latest(ctx context.Context) error {
 		return c.bad(err)
 	}
 	h, err := c.l.Entry(ctx, copied.Entry.Number)
-	switch {
+	switch number := copied.Entry.Number; {
+	case errors.Is(err, store.ErrNotExist) && (len(c.entries) == 0 || number > c.entries[len(c.entries)-1].number):
+		return c.bad(&Fault{Object: remotelog.EntryKey(c.l.name, number), Err: fmt.Errorf("%w, and %s is a copy of its header", err, key)})
 	case errors.Is(err, store.ErrNotExist):
 		return nil // pruned
 	case isFault(err):
