@@ -148,6 +148,30 @@ func TestAlternate(t *testing.T) {
 	}
 }
 
+// What another process of the owner has appended need not be at hand any more, though this one does not know of that entry yet.
+func TestAppendedByAnother(t *testing.T) {
+	s := mem.New()
+	var ws []*logwriter.Writer
+	for range 2 {
+		ws = append(ws, logwriter.New(s, s, testName, logwriter.Options{Owner: owner(1)}))
+	}
+	data := random(1_000_000, 1)
+	for i, w := range []int{0, 1, 0, 1} {
+		data[(i+1)*100_000]++
+		sn := takeSnap(data, uint64(i+1))
+		if i > 0 {
+			sn.only = map[manifest.Fingerprint]bool{sn.m.Chunks[(i+1)*100_000/manifest.ChunkSize]: true}
+		}
+		res, err := ws[w].Append(t.Context(), sn.m, sn)
+		if err != nil || res.Entry != uint64(i+1) {
+			t.Fatalf("append %d: %+v, %v", i, res, err)
+		}
+		if !bytes.Equal(restore(t, s, res.Entry), data) {
+			t.Fatalf("entry %d restores to something else", res.Entry)
+		}
+	}
+}
+
 // A stage lets the requests of some actors happen one after the other, in an order that it is told.
 type stage struct {
 	mu      sync.Mutex

@@ -112,7 +112,15 @@ func (w *Writer) append(ctx context.Context, m *manifest.Manifest, src Source, t
 		w.fenced = nil
 		w.forget()
 	}
-	return w.repeat(ctx, func() (Result, error) { return w.try(ctx, m, src, take) })
+	remembered := w.head != nil
+	res, err := w.repeat(ctx, func() (Result, error) { return w.try(ctx, m, src, take) })
+	var missing *MissingError
+	if remembered && errors.As(err, &missing) {
+		// Another process of the owner may have appended it meanwhile, and so nobody has to have it at hand any more.
+		w.forget()
+		res, err = w.repeat(ctx, func() (Result, error) { return w.try(ctx, m, src, take) })
+	}
+	return res, err
 }
 
 // repeat calls try until no other process of the owner gets in between.
