@@ -70,27 +70,15 @@ func (x *examination) ask(ctx context.Context, s *Spool) *Stored {
 	}
 	stored := NewStored()
 	stored.Partial, stored.Absent = true, map[string]bool{}
-	names := map[string]bool{}
-	refs := map[manifest.Fingerprint]bool{}
-	read := a.blocks(ctx, x, s, stored)
-	a.blind = 0
-	want := func(batches []*Place, where ...*Place) {
-		for _, p := range batches {
-			for name, f := range p.Manifests {
-				names[name] = true
-				for _, ref := range needed(f.Manifest, read) {
-					if p.Chunks[ref] == nil && !slices.ContainsFunc(where, func(q *Place) bool { return q.Chunks[ref] != nil }) {
-						refs[ref] = true
-					}
-				}
-			}
-		}
+	if own, ok := a.chunks.(interface{ OwnIndex() bool }); ok {
+		stored.OwnIndex = own.OwnIndex()
 	}
-	want([]*Place{s.Staging}, s.places()...)
-	want(s.Ready, s.Consuming...)
-	want(s.Consuming)
-	if a.err != nil {
-		return nil
+	// Manifests first: a view of a log knows by them of which states it is to show the chunks.
+	names := map[string]bool{}
+	for _, p := range slices.Concat([]*Place{s.Staging}, s.Ready, s.Consuming) {
+		for name := range p.Manifests {
+			names[name] = true
+		}
 	}
 	var remote []*manifest.Manifest
 	for name := range names {
@@ -107,6 +95,26 @@ func (x *examination) ask(ctx context.Context, s *Spool) *Stored {
 			stored.Manifests[name] = data
 			remote = append(remote, stored.manifest(name))
 		}
+	}
+	refs := map[manifest.Fingerprint]bool{}
+	read := a.blocks(ctx, x, s, stored)
+	a.blind = 0
+	want := func(batches []*Place, where ...*Place) {
+		for _, p := range batches {
+			for _, f := range p.Manifests {
+				for _, ref := range needed(f.Manifest, read) {
+					if p.Chunks[ref] == nil && !slices.ContainsFunc(where, func(q *Place) bool { return q.Chunks[ref] != nil }) {
+						refs[ref] = true
+					}
+				}
+			}
+		}
+	}
+	want([]*Place{s.Staging}, s.places()...)
+	want(s.Ready, s.Consuming...)
+	want(s.Consuming)
+	if a.err != nil {
+		return nil
 	}
 	// What the stored manifest needs must be there, whatever the spool has.
 	for _, m := range remote {

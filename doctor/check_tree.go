@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/boule-db/boule/manifest"
@@ -106,6 +107,11 @@ chunks:
 				continue chunks
 			}
 		}
+		if remote.OwnIndex && isBlock(m, f) {
+			if _, err := read(f); err == nil {
+				continue
+			}
+		}
 		if remote.lacks(f) {
 			if n++; n == 1 {
 				first = f
@@ -113,6 +119,10 @@ chunks:
 		}
 	}
 	return n, first
+}
+
+func isBlock(m *manifest.Manifest, f manifest.Fingerprint) bool {
+	return slices.ContainsFunc(m.Blocks, func(b manifest.Block) bool { return b.Stored == f })
 }
 
 // parts is how many chunks a manifest has, with its index blocks.

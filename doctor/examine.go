@@ -24,7 +24,7 @@ var ErrNoSpool = errors.New("no such spool directory")
 // ExamineOptions says how spools in use are examined. The zero value judges the trees alone.
 type ExamineOptions struct {
 	// Open opens the stores of the target with a specification; nil leaves them out. It must not
-	// make anything there.
+	// make anything there. If the store for chunks has a method OwnIndex() bool, its result is [Stored.OwnIndex].
 	Open func(ctx context.Context, spec json.RawMessage) (chunks, manifests store.Store, err error)
 	// VersionID returns the version id that an open database has, given the fingerprint of its
 	// header. Nil leaves the databases out.

@@ -15,6 +15,9 @@ type Stored struct {
 	// Partial says that only what is in the maps, or named in Absent, is known.
 	Partial bool
 	Absent  map[string]bool
+	// OwnIndex says that the store describes chunks in its own way, so that the index blocks that manifests in a spool name
+	// need to be there or in the spool, not in both.
+	OwnIndex bool
 
 	decoded map[string]decoded
 	summed  map[string]summed

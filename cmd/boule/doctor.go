@@ -15,6 +15,7 @@ import (
 	"github.com/boule-db/boule"
 	"github.com/boule-db/boule/doctor"
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/budget"
 	"github.com/boule-db/boule/store/target"
@@ -25,7 +26,8 @@ const doctorHelp = `Doctor looks whether a spool (by default the configured one)
 and its databases keep the invariants that spool/SPOOL.md numbers. It changes nothing, and
 may be run at any time: what looks wrong while others are at work is looked at again, and
 reported only if it is there while nothing moves. A database is compared with its snapshot
-under the lock of a reader, 16 MiB at a time.
+under the lock of a reader, 16 MiB at a time. Of a replica in the layout log it looks at the newest state,
+and counts what it asks for, which may take several requests each; 'boule check' verifies all states.
 
 What cannot be judged is said, with the reason, and is no failure: a store that does not
 answer, a database that is busy all the time or in WAL mode. Invariants about the
@@ -75,6 +77,10 @@ func openToLook(ctx context.Context, spec json.RawMessage) (chunks, manifests st
 	s, err := target.Open(ctx, t, &target.OpenOptions{Limiter: budget.NewLimiter(&budget.Options{Rate: -1, FlushRate: -1})})
 	if err != nil {
 		return nil, nil, err
+	}
+	if s.Layout == target.LayoutLog {
+		chunks, manifests = logrep.View(s.Chunks, s.Manifests)
+		return chunks, manifests, nil
 	}
 	return s.Chunks, s.Manifests, nil
 }

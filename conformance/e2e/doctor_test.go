@@ -25,12 +25,12 @@ type patient struct {
 }
 
 // newPatient makes a database whose commits wait in its spool, or are uploaded.
-func newPatient(t *testing.T, uploaded bool) *patient {
+func newPatient(t *testing.T, uploaded bool, layout target.Layout) *patient {
 	t.Helper()
 	dir := t.TempDir()
 	p := &patient{t: t, dir: dir, spool: filepath.Join(dir, "spool")}
 	dead := filepath.Join(dir, "dead")
-	p.env = []string{"BOULE_SPOOL=" + p.spool, "BOULE_STORE=file://" + dead + "/store"}
+	p.env = []string{"BOULE_SPOOL=" + p.spool, "BOULE_STORE=file://" + dead + "/store?layout=" + string(layout)}
 	if !uploaded {
 		p.do(os.WriteFile(dead, []byte("a file where the store should be"), 0o600))
 	}
@@ -107,77 +107,126 @@ const uniqueName = "1.2.3.4.0123456789abcdef0123456789abcdef"
 
 // Whatever is damaged by hand is found, and named.
 func TestDoctorFindsDamage(t *testing.T) {
-	for _, c := range []struct {
-		what     string
-		uploaded bool
-		want     []string
-		damage   func(p *patient)
-	}{
-		{"nothing that waits", false, nil, func(*patient) {}},
-		{"nothing that is uploaded", true, nil, func(*patient) {}},
-		{"a file to write to", false, []string{"I1"}, func(p *patient) { p.do(os.Chmod(p.only("staging/meta/*"), 0o644)) }},
-		{"half a manifest", true, []string{"I1"}, func(p *patient) {
+	testDoctor(t, []malady{
+		{"nothing that waits", target.LayoutChunks, false, nil, func(*patient) {}},
+		{"nothing that is uploaded", target.LayoutChunks, true, nil, func(*patient) {}},
+		{"a file to write to", target.LayoutChunks, false, []string{"I1"}, func(p *patient) { p.do(os.Chmod(p.only("staging/meta/*"), 0o644)) }},
+		{"half a manifest", target.LayoutChunks, true, []string{"I1"}, func(p *patient) {
 			path := p.only("staging/meta/*")
 			data := p.read(path)
 			p.write(path, data[:len(data)/2])
 		}},
-		{"a stray file", true, []string{"I1"}, func(p *patient) { p.write(p.in("x"), nil) }},
-		{"a damaged chunk", false, []string{"I2"}, func(p *patient) { p.write(p.only("ready/*/chunks/*"), []byte("garbage")) }},
-		{"a damaged chunk in the store", true, []string{"I2"}, func(p *patient) {
+		{"a stray file", target.LayoutChunks, true, []string{"I1"}, func(p *patient) { p.write(p.in("x"), nil) }},
+		{"a damaged chunk", target.LayoutChunks, false, []string{"I2"}, func(p *patient) { p.write(p.only("ready/*/chunks/*"), []byte("garbage")) }},
+		{"a damaged chunk in the store", target.LayoutChunks, true, []string{"I2"}, func(p *patient) {
 			found, err := filepath.Glob(filepath.Join(p.dir, "dead/store/chunks/*"))
 			p.do(err)
 			for _, path := range found { // not all are needed any more
 				p.write(path, []byte("garbage"))
 			}
 		}},
-		{"a staged chunk removed", false, []string{"I4"}, func(p *patient) { p.do(os.Remove(p.only("staging/chunks/*"))) }},
-		{"a ready chunk moved", false, []string{"I5"}, func(p *patient) {
+		{"a staged chunk removed", target.LayoutChunks, false, []string{"I4"}, func(p *patient) { p.do(os.Remove(p.only("staging/chunks/*"))) }},
+		{"a ready chunk moved", target.LayoutChunks, false, []string{"I5"}, func(p *patient) {
 			chunk := p.only("ready/*/chunks/*")
 			p.do(os.Rename(chunk, p.in("staging/chunks/"+filepath.Base(chunk))))
 		}},
-		{"a second ready", false, []string{"I6"}, func(p *patient) { p.do(os.MkdirAll(p.in("ready/"+uniqueName+"/chunks"), 0o700)) }},
-		{"a second consuming", false, []string{"I7"}, func(p *patient) {
+		{"a second ready", target.LayoutChunks, false, []string{"I6"}, func(p *patient) { p.do(os.MkdirAll(p.in("ready/"+uniqueName+"/chunks"), 0o700)) }},
+		{"a second consuming", target.LayoutChunks, false, []string{"I7"}, func(p *patient) {
 			p.do(os.MkdirAll(p.in("consuming/"+uniqueName), 0o700))
 		}},
-		{"a manifest removed too early", false, []string{"I8"}, func(p *patient) {
+		{"a manifest removed too early", target.LayoutChunks, false, []string{"I8"}, func(p *patient) {
 			p.do(os.RemoveAll(p.in("consuming"))) // that has no chunks
 			p.do(os.Rename(p.in("ready"), p.in("consuming")))
 			p.do(os.Remove(p.only("consuming/*/meta/*")))
 		}},
-		{"a name that is not unique", false, []string{"I9"}, func(p *patient) { p.do(os.Rename(p.only("ready/*"), p.in("ready/x"))) }},
-		{"a chunk lost by the store", true, []string{"I4", "I13"}, func(p *patient) {
+		{"a name that is not unique", target.LayoutChunks, false, []string{"I9"}, func(p *patient) { p.do(os.Rename(p.only("ready/*"), p.in("ready/x"))) }},
+		{"a chunk lost by the store", target.LayoutChunks, true, []string{"I4", "I13"}, func(p *patient) {
 			found, err := filepath.Glob(filepath.Join(p.dir, "dead/store/chunks/*"))
 			p.do(err)
 			for _, path := range found {
 				p.do(os.Remove(path))
 			}
 		}},
-		{"an old manifest in the store", true, []string{"I14"}, func(p *patient) {
+		{"an old manifest in the store", target.LayoutChunks, true, []string{"I14"}, func(p *patient) {
 			path := p.find("dead/store/manifests/*")
 			old := p.read(path)
 			p.shell(`UPDATE t SET a=randomblob(10000) WHERE rowid=20`)
 			p.write(path, old)
 		}},
-		{"a manifest lost by the store", true, []string{"I15"}, func(p *patient) { p.do(os.Remove(p.find("dead/store/manifests/*"))) }},
-		{"too much", true, []string{"I17"}, func(p *patient) { p.write(p.in("staging/scratch/x"), make([]byte, 10<<20)) }},
-		{"a second directory of this boot", true, []string{"I18"}, func(p *patient) {
+		{"a manifest lost by the store", target.LayoutChunks, true, []string{"I15"}, func(p *patient) { p.do(os.Remove(p.find("dead/store/manifests/*"))) }},
+		{"too much", target.LayoutChunks, true, []string{"I17"}, func(p *patient) { p.write(p.in("staging/scratch/x"), make([]byte, 10<<20)) }},
+		{"a second directory of this boot", target.LayoutChunks, true, []string{"I18"}, func(p *patient) {
 			_, uuid, _ := strings.Cut(filepath.Base(p.boot), ".")
 			p.do(os.Mkdir(filepath.Join(p.spool, "boule-1."+uuid), 0o700))
 		}},
-		{"a database changed behind SQLite", true, []string{"I19"}, func(p *patient) {
+		{"a database changed behind SQLite", target.LayoutChunks, true, []string{"I19"}, func(p *patient) {
 			f, err := os.OpenFile(filepath.Join(p.dir, "a.db"), os.O_RDWR, 0)
 			p.do(err)
 			_, err = f.WriteAt([]byte("x"), 300000)
 			p.do(err)
 			p.do(f.Close())
 		}},
-		{"a fingerprint too few", false, []string{"I20"}, func(p *patient) {
+		{"a fingerprint too few", target.LayoutChunks, false, []string{"I20"}, func(p *patient) {
 			// The fields major, size and chunks, with two fingerprints for three chunks.
 			p.write(p.only("staging/meta/*"), append([]byte{0x08, 1, 0x30, 0xff, 0xff, 0x0b, 0x7a, 32}, make([]byte, 32)...))
 		}},
-	} {
+	})
+}
+
+// A malady is something that is wrong, and what doctor should say.
+type malady struct {
+	what     string
+	layout   target.Layout
+	uploaded bool
+	want     []string
+	damage   func(p *patient)
+}
+
+// So it is in a store with logs.
+func TestDoctorFindsDamageInLogs(t *testing.T) {
+	entries := func(p *patient) []string {
+		found, err := filepath.Glob(filepath.Join(p.dir, "dead/store/manifests/log/*/*"))
+		p.do(err)
+		return found
+	}
+	forget := func(p *patient) { p.do(os.RemoveAll(filepath.Join(p.dir, "dead/store/manifests/latest"))) }
+	testDoctor(t, []malady{
+		{"nothing that waits", target.LayoutLog, false, nil, func(*patient) {}},
+		{"nothing that is uploaded", target.LayoutLog, true, nil, func(*patient) {}},
+		{"damaged data", target.LayoutLog, true, []string{"I2"}, func(p *patient) {
+			path := entries(p)[1]
+			data := p.read(path)
+			for i := len(data) / 2; i < len(data); i += 1000 { // behind the header
+				data[i] ^= 1
+			}
+			p.write(path, data)
+		}},
+		{"a damaged entry", target.LayoutLog, true, []string{"I4", "I15"}, func(p *patient) {
+			forget(p)
+			path := entries(p)[len(entries(p))-1]
+			data := p.read(path)
+			data[40] ^= 1
+			p.write(path, data)
+		}},
+		{"lost data", target.LayoutLog, true, []string{"I4", "I13"}, func(p *patient) { p.do(os.Remove(entries(p)[1])) }},
+		{"an old entry", target.LayoutLog, true, []string{"I4", "I14"}, func(p *patient) {
+			before := entries(p)
+			p.shell(`UPDATE t SET a=randomblob(10000) WHERE rowid=20`)
+			for _, path := range entries(p)[len(before):] {
+				p.do(os.Remove(path))
+			}
+			forget(p)
+		}},
+		{"a lost log", target.LayoutLog, true, []string{"I4", "I15"}, func(p *patient) { p.do(os.RemoveAll(filepath.Join(p.dir, "dead/store"))) }},
+		{"a staged chunk removed", target.LayoutLog, false, []string{"I4"}, func(p *patient) { p.do(os.Remove(p.only("staging/chunks/*"))) }},
+		{"a second ready", target.LayoutLog, false, []string{"I6"}, func(p *patient) { p.do(os.MkdirAll(p.in("ready/"+uniqueName+"/chunks"), 0o700)) }},
+	})
+}
+
+func testDoctor(t *testing.T, maladies []malady) {
+	for _, c := range maladies {
 		t.Run(c.what, func(t *testing.T) {
-			p := newPatient(t, c.uploaded)
+			p := newPatient(t, c.uploaded, c.layout)
 			c.damage(p)
 			before := listing(t, p.dir)
 			status, out, errs := program(t, p.env, "--json", "doctor", p.spool)
@@ -235,7 +284,7 @@ func listing(t *testing.T, dir string) string {
 
 // What can't be judged is said, and is no failure.
 func TestDoctorSaysWhatItCannotJudge(t *testing.T) {
-	p := newPatient(t, true)
+	p := newPatient(t, true, target.LayoutChunks)
 	expect := func(what, want string, env ...string) {
 		t.Helper()
 		status, out, errs := program(t, append(slices.Clone(p.env), env...), "doctor", "--patience", "200ms", p.spool)
@@ -274,10 +323,18 @@ func TestDoctorSaysWhatItCannotJudge(t *testing.T) {
 
 // Beside real writers and their copiers doctor never finds anything, however often it looks.
 func TestDoctorBesideWriters(t *testing.T) {
-	r, dir, db := prepared(t, target.DefaultLayout, "DELETE", size(t, 4))
+	for _, layout := range []target.Layout{target.LayoutChunks, target.LayoutLog} {
+		t.Run(string(layout), func(t *testing.T) {
+			testDoctorBesideWriters(t, layout)
+		})
+	}
+}
+
+func testDoctorBesideWriters(t *testing.T, layout target.Layout) {
+	r, dir, db := prepared(t, layout, "DELETE", size(t, 4))
 	var writers []*exec.Cmd
 	for _, mode := range []string{"DELETE", "TRUNCATE", "PERSIST"} {
-		writers = append(writers, startWriter(t, target.DefaultLayout, dir, db, mode, seconds(t, 5)))
+		writers = append(writers, startWriter(t, layout, dir, db, mode, seconds(t, 5)))
 	}
 	done := make(chan error, 1)
 	go func() {
@@ -319,7 +376,7 @@ func TestDoctorBesideWriters(t *testing.T) {
 	if doubts != 0 {
 		t.Errorf("something could not be judged at rest")
 	}
-	checkRestore(t, target.DefaultLayout, dir, db)
+	checkRestore(t, layout, dir, db)
 	if runs < 3 {
 		t.Errorf("only %d runs", runs)
 	}
