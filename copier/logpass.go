@@ -23,6 +23,7 @@ import (
 // A logState is the writer of one replica in the log layout.
 type logState struct {
 	client  *client // whose stores it has
+	owner   remotelog.Owner
 	w       *logwriter.Writer
 	due     time.Time // when a compaction became due; zero if none is
 	appends int       // since then
@@ -39,18 +40,19 @@ const (
 	compactDelay = 64
 )
 
-// writer returns the writer of the replica called name. What it knows of the store is kept as long as the client is.
+// writer returns the writer of the replica called name. What it knows of the store is kept as long as the client is, and
+// the spool: when that was deleted, all who fill it again have to appear as one owner.
 func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, error) {
 	cl, err := p.stores(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if s := p.e.logs[name]; s != nil && s.client == cl {
-		return s.w, nil
-	}
 	owner, err := p.owner()
 	if err != nil {
 		return nil, err
+	}
+	if s := p.e.logs[name]; s != nil && s.client == cl && s.owner == owner {
+		return s.w, nil
 	}
 	// Who has appended in this boot, and finds that somebody else did since, leaves it to people.
 	adopt := time.Duration(0)
@@ -66,7 +68,7 @@ func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, erro
 	if p.e.logs == nil {
 		p.e.logs = make(map[string]*logState)
 	}
-	p.e.logs[name] = &logState{client: cl, w: w}
+	p.e.logs[name] = &logState{client: cl, owner: owner, w: w}
 	if pages, err := p.e.root.Pages(p.e.key.Target, name); err == nil {
 		err = w.Recall(pages)
 		if err != nil { // then whole chunks are uploaded first

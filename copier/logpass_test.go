@@ -1,0 +1,70 @@
+package copier_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/boule-db/boule/copier"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store"
+	"github.com/boule-db/boule/store/mem"
+)
+
+// newLogged is newDatabase with a target of layout log, for a file with some inode.
+func newLogged(t *testing.T, root *spool.Root, path string, ino uint64) *database {
+	t.Helper()
+	d := newDatabase(t, root, path, "t1", 6)
+	spec := json.RawMessage(`{"file": {"directory": "/nowhere"}, "layout": "log"}`)
+	prod, err := root.Producer(spool.DB{Path: path, Dev: 1, Ino: ino}, spool.Target{ID: "log", Spec: spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { prod.Close() })
+	d.prod, d.key = prod, prod.Key()
+	return d
+}
+
+// A process that outlives the spool appends as the owner that the new spool says, like all others: so the replica is
+// that of this spool also when another file takes the place of the database.
+func TestOwnerOfNewSpool(t *testing.T) {
+	dir := t.TempDir()
+	root := openRoot(t, dir, nil)
+	bucket := mem.New()
+	c := newCopier(t, &copier.Options{Open: opens(bucket), Spacing: -1})
+	d := newLogged(t, root, "/data/a.db", 2)
+	c.Add(root, d.key) // so that it remembers the writer
+	d.snapshot()
+	flush(t, c, d)
+	newest := func() *logrep.Head {
+		h, err := logrep.New(store.WithPrefix(bucket, "c/"), store.WithPrefix(bucket, "m/"), d.name).Head(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	first := newest().Entry.Owner
+	if err := os.Remove(filepath.Join(dir, ".owner")); err != nil { // the rest does not matter here
+		t.Fatal(err)
+	}
+	d.commit(1)
+	flush(t, c, d)
+	owner, err := root.Owner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := newest().Entry.Owner; got.Spool != owner || got.Spool == first.Spool || got.Database != first.Database {
+		t.Errorf("appended as %x, then as %x; the spool is that of %x", first, got, owner)
+	}
+
+	// Another file, in another process.
+	other := newLogged(t, root, "/data/a.db", 3)
+	other.snapshot()
+	again := newCopier(t, &copier.Options{Open: opens(bucket), Spacing: -1})
+	flush(t, again, other)
+	if n := newest().Entry.Number; n != 3 {
+		t.Errorf("the newest entry is %d, want 3", n)
+	}
+}
