@@ -115,7 +115,7 @@ func (c *checking) fault(src replica.Source, object string, err error) {
 func (c *checking) target(ctx context.Context, t target.Target) error {
 	src := openSources(ctx, []target.Target{t})[0]
 	var first error
-	for _, layout := range layouts(t) {
+	for _, layout := range layouts(t, nil) {
 		check := c.chunks
 		if layout == target.LayoutLog {
 			check = c.log
