@@ -133,7 +133,7 @@ func TestJudgeLogs(t *testing.T) {
 			must(t, os.Chtimes(pack(t, dir), later, later))
 		}},
 		{name: "sequence", sequences: []uint64{5, 4}, line: seen, want: "sequence 4, the one before it has 5"},
-		{name: "takeover", sequences: []uint64{5, 5}, line: seen, want: "it took the replica over"},
+		{name: "takeover", sequences: []uint64{5, 4}, line: seen, want: "it took the replica over"},
 		{name: "copy damaged", line: seen, want: "check: ", harm: func(t *testing.T, dir string) {
 			must(t, os.WriteFile(filepath.Join(dir, "manifests", "latest", logName), []byte("x"), 0o600))
 		}},
