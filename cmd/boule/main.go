@@ -139,7 +139,7 @@ func newRoot(a *app) *cobra.Command {
 		return usagef("%w; see '%s --help'", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		newShell(a), newSync(a), newFlush(a), newRestore(a), newHistory(a), newCheck(a), newCopy(a), newTakeover(a), newPrune(a),
+		newShell(a), newSync(a), newFlush(a), newRestore(a), newHistory(a), newCheck(a), newCopy(a), newCost(a), newTakeover(a), newPrune(a),
 		newManifest(a), newManifestName(a), newStatus(a), newDoctor(a), newVersion(a), newDemo(a), newDemoWriter(a),
 	)
 	for _, cmd := range root.Commands() {
