@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -208,7 +209,11 @@ func TestDoctorFindsDamageInLogs(t *testing.T) {
 			data[40] ^= 1
 			p.write(path, data)
 		}},
-		{"lost data", target.LayoutLog, true, []string{"I4", "I13"}, func(p *patient) { p.do(os.Remove(entries(p)[1])) }},
+		{"lost data", target.LayoutLog, true, []string{"I4", "I15"}, func(p *patient) {
+			p.shell(`UPDATE t SET a=randomblob(10000) WHERE rowid=20`) // an entry that needs those before, also for the first chunk
+			all := entries(p)
+			p.do(os.Remove(slices.MaxFunc(all[:len(all)-1], func(a, b string) int { return cmp.Compare(len(p.read(a)), len(p.read(b))) })))
+		}},
 		{"an old entry", target.LayoutLog, true, []string{"I4", "I14"}, func(p *patient) {
 			before := entries(p)
 			p.shell(`UPDATE t SET a=randomblob(10000) WHERE rowid=20`)
