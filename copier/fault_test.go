@@ -92,7 +92,7 @@ func testEachRequestFails(t *testing.T, target string) {
 					t.Fatalf("when request %d %s", i, kind.name)
 				}
 			}
-			if i < 10 {
+			if i < 8 {
 				t.Errorf("the scenario makes only %d requests", i)
 			}
 		})
@@ -144,7 +144,7 @@ func testCrashAtEachRequest(t *testing.T, target string) {
 					t.Fatalf("crash at request %d", i)
 				}
 			}
-			if i < 10 {
+			if i < 8 {
 				t.Errorf("the scenario makes only %d requests", i)
 			}
 		})
