@@ -94,7 +94,7 @@ func (l *load) interior(i int) {
 	binary.BigEndian.PutUint16(p[3:], uint16(n+1))
 }
 
-// minute appends the load once and then changes it 60 times, and returns what that cost.
+// minute appends the load once and then changes it 60 times, or with -short 10 times, and returns what that cost.
 func minute(t *testing.T, l *load, change func(second int)) (requests int, sent int64) {
 	t.Helper()
 	c := clock{now: time.Now()}
@@ -103,7 +103,11 @@ func minute(t *testing.T, l *load, change func(second int)) (requests int, sent 
 	r.s.reset()
 	var res logwriter.Result
 	least, before := 0, bytes.Clone(l.data)
-	for second := range 60 {
+	seconds := 60
+	if testing.Short() {
+		seconds = 10
+	}
+	for second := range seconds {
 		change(second)
 		c.set(c.Now().Add(time.Second))
 		res = r.send(l.data)
