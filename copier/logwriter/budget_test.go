@@ -226,9 +226,6 @@ func (s swallow) Put(ctx context.Context, key string, body []byte, c store.Condi
 const gigabyte = 1 << 30 / manifest.ChunkSize // in chunks
 
 func TestBudgetFirstGigabyte(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
 	r := newRig(t, logwriter.Options{})
 	r.s.Store = swallow{r.s.Store}
 	h := newHuge(gigabyte, func(i int) []byte { return random(manifest.ChunkSize, uint64(i)) }, 1)
