@@ -48,7 +48,7 @@ var fences = []struct {
 }{
 	{"github.com/tetratelabs/wazero", []string{"host", "conformance/sqlitewasm"}},
 	{"github.com/aws/", []string{"store/s3"}},
-	{"google.golang.org/protobuf", []string{"manifest", "remotelog"}},
+	{"google.golang.org/protobuf", []string{"manifest", "remotelog", "internal/wire"}},
 	{"github.com/spf13/", []string{"cmd"}},
 	{"github.com/schollz/", []string{"cmd"}},
 	{"github.com/peterh/", []string{"cmd"}},

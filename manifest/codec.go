@@ -9,6 +9,8 @@ import (
 
 	"github.com/zeebo/xxh3"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/boule-db/boule/internal/wire"
 )
 
 // Version is the major version of the format that this package reads and writes.
@@ -48,10 +50,8 @@ var types = [fieldLast + 1]protowire.Type{
 	fieldBlocks:        protowire.BytesType,
 	fieldOverrides:     protowire.BytesType,
 	fieldFirst:         protowire.BytesType,
-	13:                 unknown, 14: unknown, 15: unknown, 0: unknown,
+	13:                 wire.Unknown, 14: wire.Unknown, 15: wire.Unknown, 0: wire.Unknown,
 }
-
-const unknown protowire.Type = -1
 
 // Encode returns the manifest's bytes, not compressed. Equal manifests have equal
 // bytes. It fails if the manifest does not [Manifest.Validate].
@@ -216,7 +216,7 @@ func Decode(b []byte) (*Manifest, error) {
 	if len(b) > MaxManifest {
 		return nil, fmt.Errorf("decode: %w", corrupt("%d bytes are more than a manifest has", len(b)))
 	}
-	d := decoder{rest: b}
+	d := decoder{wire.NewFields(types[:]), b}
 	if err := d.run(); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
@@ -227,13 +227,10 @@ func Decode(b []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// A decoder holds the known fields as they are found; what is of type bytes
-// aliases the input.
+// A decoder holds the known fields as they are found; what is of type bytes aliases the input.
 type decoder struct {
-	rest  []byte
-	seen  [fieldLast + 1]bool
-	uints [fieldLast + 1]uint64
-	bytes [fieldLast + 1][]byte
+	*wire.Fields
+	rest []byte
 }
 
 // run reads all fields.
@@ -252,11 +249,13 @@ func (d *decoder) run() error {
 		if num == fieldCheck {
 			return d.check(typ, before)
 		}
-		if err := d.field(num, typ); err != nil {
-			return err
+		size, err := d.Consume(num, typ, d.rest)
+		if err != nil {
+			return corrupt("%w", err)
 		}
-		if first && d.uints[fieldMajor] != Version {
-			return versionError(d.uints[fieldMajor])
+		d.rest = d.rest[size:]
+		if first && d.Uints[fieldMajor] != Version {
+			return versionError(d.Uints[fieldMajor])
 		}
 	}
 	return corrupt("it is empty or cut short")
@@ -287,66 +286,28 @@ func versionError(major uint64) error {
 	return fmt.Errorf("%w: it has version %d, this program knows version %d; upgrade Boule to read it", ErrVersion, major, Version)
 }
 
-// field reads the value of one field, or skips it if it is unknown.
-func (d *decoder) field(num protowire.Number, typ protowire.Type) error {
-	known := num <= fieldLast && types[num] != unknown
-	if known {
-		if types[num] != typ {
-			return corrupt("field %d has wire type %d", num, typ)
-		}
-		if d.seen[num] {
-			return corrupt("field %d occurs twice", num)
-		}
-		d.seen[num] = true
-	}
-	var n int
-	switch typ {
-	case protowire.VarintType:
-		var v uint64
-		if v, n = protowire.ConsumeVarint(d.rest); known && n >= 0 {
-			d.uints[num] = v
-		}
-	case protowire.BytesType:
-		var v []byte
-		if v, n = protowire.ConsumeBytes(d.rest); known && n >= 0 {
-			d.bytes[num] = v
-		}
-	case protowire.Fixed32Type:
-		_, n = protowire.ConsumeFixed32(d.rest)
-	case protowire.Fixed64Type:
-		_, n = protowire.ConsumeFixed64(d.rest)
-	default:
-		return corrupt("field %d has wire type %d", num, typ)
-	}
-	if n < 0 {
-		return corrupt("field %d: %w", num, protowire.ParseError(n))
-	}
-	d.rest = d.rest[n:]
-	return nil
-}
-
 // manifest makes a valid manifest of the fields.
 func (d *decoder) manifest() (*Manifest, error) {
 	for _, num := range []protowire.Number{fieldHeader, fieldContents} {
-		if got := len(d.bytes[num]); got != fingerprintSize {
+		if got := len(d.Bytes[num]); got != fingerprintSize {
 			return nil, corrupt("field %d has %d bytes, not %d", num, got, fingerprintSize)
 		}
 	}
-	if d.uints[fieldSize] > math.MaxInt64 {
-		return nil, corrupt("size %d is out of range", d.uints[fieldSize])
+	if d.Uints[fieldSize] > math.MaxInt64 {
+		return nil, corrupt("size %d is out of range", d.Uints[fieldSize])
 	}
 	blocks, err := d.blocks()
 	if err != nil {
 		return nil, err
 	}
 	m := &Manifest{
-		Header:    fingerprintOf(d.bytes[fieldHeader]),
-		VersionID: clone(d.bytes[fieldVersionID]),
-		Sequence:  d.uints[fieldSequence],
-		Size:      int64(d.uints[fieldSize]),
-		Generator: string(d.bytes[fieldGenerator]),
-		Writer:    string(d.bytes[fieldWriter]),
-		First:     clone(d.bytes[fieldFirst]),
+		Header:    fingerprintOf(d.Bytes[fieldHeader]),
+		VersionID: clone(d.Bytes[fieldVersionID]),
+		Sequence:  d.Uints[fieldSequence],
+		Size:      int64(d.Uints[fieldSize]),
+		Generator: string(d.Bytes[fieldGenerator]),
+		Writer:    string(d.Bytes[fieldWriter]),
+		First:     clone(d.Bytes[fieldFirst]),
 		Blocks:    blocks,
 	}
 	if m.SourceTime, err = d.sourceTime(); err != nil {
@@ -368,16 +329,16 @@ func (d *decoder) manifest() (*Manifest, error) {
 
 // blocks makes the index of the fields.
 func (d *decoder) blocks() ([]Block, error) {
-	list := d.bytes[fieldBlocks]
+	list := d.Bytes[fieldBlocks]
 	if len(list)%fingerprintSize != 0 {
 		return nil, corrupt("the list of index blocks has %d bytes", len(list))
 	}
-	if d.uints[fieldSize] > MaxSize {
-		return nil, corrupt("size %d is out of range", d.uints[fieldSize])
+	if d.Uints[fieldSize] > MaxSize {
+		return nil, corrupt("size %d is out of range", d.Uints[fieldSize])
 	}
 	n := len(list) / fingerprintSize
-	if want := BlockCount(Count(int64(d.uints[fieldSize]))); n != want {
-		return nil, corrupt("%d index blocks for %d bytes, which have %d", n, d.uints[fieldSize], want)
+	if want := BlockCount(Count(int64(d.Uints[fieldSize]))); n != want {
+		return nil, corrupt("%d index blocks for %d bytes, which have %d", n, d.Uints[fieldSize], want)
 	}
 	var blocks []Block
 	if n > 0 {
@@ -387,14 +348,14 @@ func (d *decoder) blocks() ([]Block, error) {
 		blocks[i].Stored = At(list, i)
 		blocks[i].Digest = blocks[i].Stored
 	}
-	groups := d.bytes[fieldOverrides]
+	groups := d.Bytes[fieldOverrides]
 	if err := parseGroups(groups, blocks); err != nil {
 		return nil, err
 	}
 	if again := appendGroups(nil, blocks); !bytes.Equal(again, groups) {
 		return nil, corrupt("the overrides are not in their shortest form")
 	}
-	if contents(blocks) != fingerprintOf(d.bytes[fieldContents]) {
+	if contents(blocks) != fingerprintOf(d.Bytes[fieldContents]) {
 		return nil, corrupt("the index differs from its own fingerprint")
 	}
 	return blocks, nil
@@ -404,13 +365,13 @@ func (d *decoder) blocks() ([]Block, error) {
 func clone(b []byte) []byte { return append([]byte(nil), b...) }
 
 func (d *decoder) sourceTime() (time.Time, error) {
-	secs, nanos := d.uints[fieldSourceSeconds], d.uints[fieldSourceNanos]
+	secs, nanos := d.Uints[fieldSourceSeconds], d.Uints[fieldSourceNanos]
 	switch {
 	case secs > maxSeconds || nanos >= 1e9:
 		return time.Time{}, corrupt("source time %d seconds, %d nanoseconds is out of range", secs, nanos)
-	case d.seen[fieldSourceSeconds]:
+	case d.Seen[fieldSourceSeconds]:
 		return time.Unix(int64(secs), int64(nanos)).UTC(), nil
-	case d.seen[fieldSourceNanos]:
+	case d.Seen[fieldSourceNanos]:
 		return time.Time{}, corrupt("source time has nanoseconds without seconds")
 	}
 	return time.Time{}, nil

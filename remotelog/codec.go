@@ -9,6 +9,7 @@ import (
 	"github.com/zeebo/xxh3"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/boule-db/boule/internal/wire"
 	"github.com/boule-db/boule/manifest"
 )
 
@@ -47,7 +48,7 @@ const (
 
 // types of the known fields.
 var types = [fieldLast + 1]protowire.Type{
-	0:                  unknown,
+	0:                  wire.Unknown,
 	fieldMajor:         protowire.VarintType,
 	fieldName:          protowire.BytesType,
 	fieldNumber:        protowire.VarintType,
@@ -68,10 +69,7 @@ var types = [fieldLast + 1]protowire.Type{
 	fieldTakeover:      protowire.VarintType,
 }
 
-const (
-	unknown   = protowire.Type(-1)
-	checkSize = 8
-)
+const checkSize = 8
 
 // EncodeEntry returns the header that the object of an entry begins with. Frames follow it directly. Their offsets
 // count from the END of the header, whose length depends on them. Equal entries have equal headers. It fails
@@ -285,7 +283,7 @@ func checkVersion(b []byte) error {
 
 // decode decodes a header that is exactly b, of our version.
 func decode(b []byte) (*Entry, error) {
-	d := decoder{rest: b[headerHead:]}
+	d := decoder{wire.NewFields(types[:]), b[headerHead:]}
 	if err := d.run(b); err != nil {
 		return nil, err
 	}
@@ -297,7 +295,7 @@ func decode(b []byte) (*Entry, error) {
 		return nil, err
 	}
 	// One way only to write the same, here as in all that has a check of its own.
-	if !bytes.Equal(appendBlocks(nil, e), d.bytes[fieldBlocks]) {
+	if !bytes.Equal(appendBlocks(nil, e), d.Bytes[fieldBlocks]) {
 		return nil, corrupt("the blocks are not in their shortest form")
 	}
 	return e, nil
@@ -305,10 +303,8 @@ func decode(b []byte) (*Entry, error) {
 
 // A decoder holds the known fields as they are found; what is of type bytes aliases the input.
 type decoder struct {
-	rest  []byte
-	seen  [fieldLast + 1]bool
-	uints [fieldLast + 1]uint64
-	bytes [fieldLast + 1][]byte
+	*wire.Fields
+	rest []byte
 }
 
 // run reads all fields of the header that is whole.
@@ -326,9 +322,11 @@ func (d *decoder) run(whole []byte) error {
 		if num == fieldCheck {
 			return d.check(typ, before)
 		}
-		if err := d.field(num, typ); err != nil {
-			return err
+		size, err := d.Consume(num, typ, d.rest)
+		if err != nil {
+			return corrupt("%w", err)
 		}
+		d.rest = d.rest[size:]
 	}
 	return corrupt("it has no check")
 }
@@ -345,65 +343,27 @@ func (d *decoder) check(typ protowire.Type, before []byte) error {
 	return nil
 }
 
-// field reads the value of one field, or skips it if it is unknown.
-func (d *decoder) field(num protowire.Number, typ protowire.Type) error {
-	known := num <= fieldLast && types[num] != unknown
-	if known {
-		if types[num] != typ {
-			return corrupt("field %d has wire type %d", num, typ)
-		}
-		if d.seen[num] {
-			return corrupt("field %d occurs twice", num)
-		}
-		d.seen[num] = true
-	}
-	var n int
-	switch typ {
-	case protowire.VarintType:
-		var v uint64
-		if v, n = protowire.ConsumeVarint(d.rest); known && n >= 0 {
-			d.uints[num] = v
-		}
-	case protowire.BytesType:
-		var v []byte
-		if v, n = protowire.ConsumeBytes(d.rest); known && n >= 0 {
-			d.bytes[num] = v
-		}
-	case protowire.Fixed32Type:
-		_, n = protowire.ConsumeFixed32(d.rest)
-	case protowire.Fixed64Type:
-		_, n = protowire.ConsumeFixed64(d.rest)
-	default:
-		return corrupt("field %d has wire type %d", num, typ)
-	}
-	if n < 0 {
-		return corrupt("field %d: %w", num, protowire.ParseError(n))
-	}
-	d.rest = d.rest[n:]
-	return nil
-}
-
 // entry makes an entry of the fields. Validate checks what is not checked here.
 func (d *decoder) entry() (*Entry, error) {
 	e := &Entry{
-		Number:    d.uints[fieldNumber],
-		VersionID: append([]byte(nil), d.bytes[fieldVersionID]...),
-		Sequence:  d.uints[fieldSequence],
-		Generator: string(d.bytes[fieldGenerator]),
-		Writer:    string(d.bytes[fieldWriter]),
-		Takeover:  d.uints[fieldTakeover] == 1,
+		Number:    d.Uints[fieldNumber],
+		VersionID: append([]byte(nil), d.Bytes[fieldVersionID]...),
+		Sequence:  d.Uints[fieldSequence],
+		Generator: string(d.Bytes[fieldGenerator]),
+		Writer:    string(d.Bytes[fieldWriter]),
+		Takeover:  d.Uints[fieldTakeover] == 1,
 	}
-	if d.uints[fieldTakeover] > 1 {
-		return nil, corrupt("takeover %d", d.uints[fieldTakeover])
+	if d.Uints[fieldTakeover] > 1 {
+		return nil, corrupt("takeover %d", d.Uints[fieldTakeover])
 	}
 	var spool, database manifest.Fingerprint
 	for _, f := range []struct {
 		num protowire.Number
 		sum *manifest.Fingerprint
 	}{{fieldName, &e.Name}, {fieldPrevious, &e.Previous}, {fieldSpool, &spool}, {fieldDatabase, &database}, {fieldHeader, &e.Header}} {
-		if v := d.bytes[f.num]; len(v) == sumSize {
+		if v := d.Bytes[f.num]; len(v) == sumSize {
 			*f.sum = manifest.At(v, 0)
-		} else if d.seen[f.num] {
+		} else if d.Seen[f.num] {
 			return nil, corrupt("field %d has %d bytes, not %d", f.num, len(v), sumSize)
 		}
 	}
@@ -416,23 +376,23 @@ func (d *decoder) entry() (*Entry, error) {
 	if e.SourceTime, err = d.time(fieldSourceSeconds); err != nil {
 		return nil, err
 	}
-	if e.Number > MaxNumber || d.uints[fieldSize] > manifest.MaxSize {
-		return nil, corrupt("number %d, size %d: out of range", e.Number, d.uints[fieldSize])
+	if e.Number > MaxNumber || d.Uints[fieldSize] > manifest.MaxSize {
+		return nil, corrupt("number %d, size %d: out of range", e.Number, d.Uints[fieldSize])
 	}
-	e.Size = int64(d.uints[fieldSize])
-	e.Blocks, err = parseBlocks(d.bytes[fieldBlocks], e.Number, manifest.BlockCount(manifest.Count(e.Size)))
+	e.Size = int64(d.Uints[fieldSize])
+	e.Blocks, err = parseBlocks(d.Bytes[fieldBlocks], e.Number, manifest.BlockCount(manifest.Count(e.Size)))
 	return e, err
 }
 
 // time undoes appendTime.
 func (d *decoder) time(seconds protowire.Number) (time.Time, error) {
-	secs, nanos := d.uints[seconds], d.uints[seconds+1]
+	secs, nanos := d.Uints[seconds], d.Uints[seconds+1]
 	switch {
 	case secs > maxSeconds || nanos >= 1e9:
 		return time.Time{}, corrupt("time %d seconds, %d nanoseconds is out of range", secs, nanos)
-	case d.seen[seconds]:
+	case d.Seen[seconds]:
 		return time.Unix(int64(secs), int64(nanos)).UTC(), nil
-	case d.seen[seconds+1]:
+	case d.Seen[seconds+1]:
 		return time.Time{}, corrupt("time has nanoseconds without seconds")
 	}
 	return time.Time{}, nil
