@@ -38,8 +38,8 @@ func TestMemory(t *testing.T) {
 			}
 			model = append(model, key)
 		}
-		if len(m.nodes) != limit+1 || len(m.index) != limit {
-			t.Errorf("%d nodes, %d in the index", len(m.nodes), len(m.index))
+		if m.expires.Len() != limit {
+			t.Errorf("%d are remembered, not %d", m.expires.Len(), limit)
 		}
 
 		chunk := manifest.Fingerprint{Hi: 1}

@@ -156,7 +156,7 @@ func (a *appending) chunk(ctx context.Context, m *manifest.Manifest, i int, sum 
 		err := fmt.Errorf("%w: %d bytes, want %d, with the fingerprint %v", manifest.ErrCorrupt, len(data), n, manifest.Sum(data))
 		return remotelog.Chunk{}, &MissingError{Chunk: i, Sum: sum, Err: err}
 	}
-	k := knownChunk{chunk: i, sum: sum, pages: sumPages(data)}
+	k := knownChunk{i, knownPages{sum, sumPages(data)}}
 	if len(a.known) < a.w.o.Remember {
 		a.known = append(a.known, k)
 	}

@@ -21,14 +21,12 @@ func (w *Writer) Pages() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	b := []byte(pagesMagic)
-	m := w.pages
-	for i := m.nodes[0].prev; i != 0; i = m.nodes[i].prev { // the one used last comes last
-		k := &m.nodes[i].knownChunk
+	for chunk, k := range w.pages.chunks.All() { // the one used last comes last
 		n := len(k.pages)
 		for n > 0 && k.pages[n-1] == (manifest.Fingerprint{}) {
 			n--
 		}
-		b = appendSum(binary.AppendUvarint(b, uint64(k.chunk)), k.sum)
+		b = appendSum(binary.AppendUvarint(b, uint64(chunk)), k.sum)
 		b = append(b, byte(n))
 		for _, sum := range k.pages[:n] {
 			b = appendSum(b, sum)
@@ -53,7 +51,7 @@ func (w *Writer) Recall(b []byte) error {
 		if size <= 0 || number >= manifest.MaxSize/manifest.ChunkSize || len(b) < size+sumSize+1 {
 			return corrupt("it ends within a chunk")
 		}
-		k := knownChunk{chunk: int(number), sum: sumAt(b[size:])}
+		k := knownChunk{int(number), knownPages{sum: sumAt(b[size:])}}
 		n := int(b[size+sumSize])
 		b = b[size+sumSize+1:]
 		if n > len(k.pages) || len(b) < n*sumSize {

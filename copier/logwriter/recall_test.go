@@ -19,7 +19,7 @@ func memorize(w *Writer, chunks int, seed uint64) map[int]knownChunk {
 		for i := range data {
 			data[i] = byte(rng.Uint32())
 		}
-		k := knownChunk{chunk: rng.IntN(1 << 20), sum: manifest.Sum(data), pages: sumPages(data)}
+		k := knownChunk{rng.IntN(1 << 20), knownPages{manifest.Sum(data), sumPages(data)}}
 		known[k.chunk] = k
 		w.pages.set(&k)
 	}
@@ -42,7 +42,7 @@ func TestPagesAreRecalled(t *testing.T) {
 	if err := few.Recall(first.Pages()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(few.pages.index); n != 10 {
+	if n := few.pages.chunks.Len(); n != 10 {
 		t.Errorf("%d chunks are remembered, of 10", n)
 	}
 	if !bytes.HasSuffix(few.Pages()[:len(few.Pages())-8], first.Pages()[len(first.Pages())-8-300:len(first.Pages())-8]) {
@@ -69,7 +69,7 @@ func TestDamagedPagesAreNotRecalled(t *testing.T) {
 			t.Fatalf("cut at %d: got %v", i, err)
 		}
 	}
-	if len(fresh.pages.index) > 0 {
+	if fresh.pages.chunks.Len() > 0 {
 		t.Error("something damaged is remembered")
 	}
 }
