@@ -158,29 +158,16 @@ func (p *pass) appendReady(ctx context.Context) error {
 		return fmt.Errorf("list ready chunks: %w", err)
 	}
 	p.e.counts.pending.Add(int64(len(chunks)))
-	var bad error
-	for _, name := range names {
-		data, err := b.ReadManifest(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // another copier appended it
-		}
-		if err != nil {
-			return fmt.Errorf("read ready manifest: %w", err)
-		}
-		m, err := manifest.Decode(data)
-		if err != nil {
-			bad = p.demandSnapshot(fmt.Errorf("ready manifest %s: %w", name, err))
-			continue
-		}
-		err = p.appendSnapshot(ctx, candidate{name: name, data: data, m: m}, b.ReadChunk)
+	bad, err := p.eachReady(b, names, func(m candidate) error {
+		err := p.appendSnapshot(ctx, m, b.ReadChunk)
 		var missing *logwriter.MissingError
-		switch {
-		case err == nil, errors.Is(err, ErrSuperseded):
-		case errors.As(err, &missing):
-			// Another copier has appended it and is removing its chunks, or they are lost. The staged manifest tells.
-		default:
-			return err
+		if errors.Is(err, ErrSuperseded) || errors.As(err, &missing) {
+			return nil // of what is missing the staged manifest tells: another copier is removing it, or it is lost
 		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	// In this order, so that a manifest without its chunks is one that was appended.
 	for _, name := range chunks {

@@ -55,31 +55,43 @@ func (p *pass) ready(ctx context.Context) error {
 // them. Those that cannot be completed any more are removed as well, for the staged one is at
 // least as new: those that are superseded, not decodable, or lack chunks that the store lost.
 func (p *pass) readyManifests(ctx context.Context, b *spool.Batch, names []string) error {
-	var bad error
+	bad, err := p.eachReady(b, names, func(m candidate) error {
+		err := p.publish(ctx, m, nil)
+		var missing *missingError
+		if errors.Is(err, ErrSuperseded) || errors.As(err, &missing) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(bad, removeManifests(b, names))
+}
+
+// eachReady calls do with each manifest of a batch that no other copier has done with, until it fails. What only a snapshot
+// helps is bad, and no reason to stop: that do fails with ErrDesync, and a manifest that is not one.
+func (p *pass) eachReady(b *spool.Batch, names []string, do func(m candidate) error) (bad, err error) {
 	for _, name := range names {
 		data, err := b.ReadManifest(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // another copier uploaded it
+			continue
 		}
 		if err != nil {
-			return fmt.Errorf("read ready manifest: %w", err)
+			return bad, fmt.Errorf("read ready manifest: %w", err)
 		}
 		m, err := manifest.Decode(data)
 		if err != nil {
-			bad = p.demandSnapshot(fmt.Errorf("ready manifest %s: %w", name, err))
-			continue
+			err = p.demandSnapshot(fmt.Errorf("ready manifest %s: %w", name, err))
+		} else {
+			err = do(candidate{name: name, data: data, m: m})
 		}
-		err = p.publish(ctx, candidate{name: name, data: data, m: m}, nil)
-		var missing *missingError
-		switch {
-		case err == nil, errors.Is(err, ErrSuperseded), errors.As(err, &missing):
-		case errors.Is(err, ErrDesync):
-			bad = errors.Join(bad, err)
-		default:
-			return err
+		if err != nil && !errors.Is(err, ErrDesync) {
+			return bad, err
 		}
+		bad = errors.Join(bad, err)
 	}
-	return errors.Join(bad, removeManifests(b, names))
+	return bad, nil
 }
 
 // publish uploads a manifest under the lock of the manifests, after it was verified if that is

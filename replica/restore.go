@@ -7,11 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/boule-db/boule/internal/fsx"
+	"github.com/boule-db/boule/internal/progress"
 	"github.com/boule-db/boule/manifest"
 )
 
@@ -62,25 +62,6 @@ func (o *RestoreOptions) withDefaults() RestoreOptions {
 	return opts
 }
 
-// A progress counts for the callback.
-type progress struct {
-	report func(done, total int64)
-	total  int64
-
-	mu   sync.Mutex // held while reporting
-	done int64
-}
-
-func (p *progress) add(n int) {
-	if p.report == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.done += int64(n)
-	p.report(p.done, p.total)
-}
-
 // Restore writes the database that m describes to w, several parts at a time and in
 // no order. All that it writes is verified. After an error, or when ctx is done,
 // parts are missing.
@@ -90,7 +71,7 @@ func Restore(ctx context.Context, m *manifest.Manifest, sources []Source, w io.W
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	p := &progress{report: o.Progress, total: m.Size}
+	p := progress.New(o.Progress, m.Size)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(o.Jobs)
 	stopped := false
@@ -130,7 +111,7 @@ type restoreJob struct {
 	*reader
 	w        io.WriterAt
 	zeroed   bool
-	progress *progress
+	progress *progress.Counter
 	at       int // index of the window's first chunk
 	chunks   []manifest.Fingerprint
 	next     []int32
@@ -157,7 +138,7 @@ func (j *restoreJob) run(ctx context.Context, i int) error {
 				return err
 			}
 		}
-		j.progress.add(len(chunk))
+		j.progress.Add(len(chunk))
 		if i = int(j.next[i]); i == 0 {
 			return nil
 		}

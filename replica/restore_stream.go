@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/boule-db/boule/internal/progress"
 	"github.com/boule-db/boule/manifest"
 )
 
@@ -22,7 +23,7 @@ func RestoreTo(ctx context.Context, m *manifest.Manifest, sources []Source, w io
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	p := progress{report: o.Progress, total: m.Size}
+	p := progress.New(o.Progress, m.Size)
 	g, gctx := errgroup.WithContext(ctx)
 	ahead := make(chan chan []byte, o.Jobs) // of chunks in order; its length bounds the fetches
 	g.Go(func() error {
@@ -52,7 +53,7 @@ func RestoreTo(ctx context.Context, m *manifest.Manifest, sources []Source, w io
 				if _, err := w.Write(chunk); err != nil {
 					return err
 				}
-				p.add(len(chunk))
+				p.Add(len(chunk))
 			case <-gctx.Done():
 				return context.Cause(gctx)
 			}

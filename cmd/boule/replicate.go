@@ -74,6 +74,11 @@ func (a *app) sync(ctx context.Context, path string, optimize bool) error {
 	if err := a.upload(ctx, r, path); err != nil {
 		return err
 	}
+	return a.printName(r, path)
+}
+
+// printName prints what the replica of a database is called.
+func (a *app) printName(r *boule.Replicator, path string) error {
 	name, err := r.ManifestName(path)
 	if err != nil {
 		return err

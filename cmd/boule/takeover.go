@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,15 +35,7 @@ history' lists what was there before.`,
 			if err := r.Takeover(ctx, args[0]); err != nil {
 				return err
 			}
-			name, err := r.ManifestName(args[0])
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(map[string]any{"manifest": name})
-			}
-			fmt.Fprintln(a.stdout, name)
-			return nil
+			return a.printName(r, args[0])
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default: when the store has only failed for 30s)")

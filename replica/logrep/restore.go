@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
 
+	"github.com/boule-db/boule/internal/progress"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 )
@@ -23,25 +23,6 @@ type RestoreOptions struct {
 	Zeroed bool
 }
 
-// A progress counts for the callback.
-type progress struct {
-	report func(done, total int64)
-	total  int64
-
-	mu   sync.Mutex // held while reporting
-	done int64
-}
-
-func (p *progress) add(n int) {
-	if p.report == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.done += int64(n)
-	p.report(p.done, p.total)
-}
-
 // zeros is the well-known chunk. Nobody writes to it.
 var zeros [manifest.ChunkSize]byte
 
@@ -53,12 +34,12 @@ func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opt
 	if opts != nil {
 		o = *opts
 	}
-	p := &progress{report: o.Progress, total: e.Size}
+	p := progress.New(o.Progress, e.Size)
 	write := func(i int, data []byte) error {
 		if _, err := w.WriteAt(data, int64(i)*manifest.ChunkSize); err != nil {
 			return err
 		}
-		p.add(len(data))
+		p.Add(len(data))
 		return nil
 	}
 	g := newGatherer(l, jobsOrDefault(o.Jobs), write)
@@ -67,7 +48,7 @@ func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opt
 		case c.Sum != manifest.ZeroChunk:
 			return g.add(ctx, e, i, c)
 		case o.Zeroed:
-			p.add(len(zeros))
+			p.Add(len(zeros))
 			return nil
 		}
 		return write(i, zeros[:])

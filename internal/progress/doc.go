@@ -1,0 +1,2 @@
+// Package progress tells how far long work is.
+package progress
