@@ -85,7 +85,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "I8", what: "the manifest of a batch is removed before it is uploaded",
-		edits: []edit{{"copier/ready.go", "		err = p.publish(ctx, candidate{name: name, data: data, m: m}, nil)\n", "		if err := removeManifests(b, names); err != nil {\n			return err\n		}\n		err = p.publish(ctx, candidate{name: name, data: data, m: m}, nil)\n"}},
+		edits: []edit{{"copier/ready.go", "		err := p.publish(ctx, m, nil)\n", "		if err := removeManifests(b, names); err != nil {\n			return err\n		}\n		err := p.publish(ctx, m, nil)\n"}},
 		pkg:   "conformance/model", test: "TestModel",
 	},
 	{
