@@ -22,8 +22,13 @@ func flushing(ctx context.Context, c *copier.Copier, root *spool.Root, key spool
 	return c.Flush(ctx, root, key)
 }
 
+// takingOver is flushing where there is nothing to take over: a database may have targets of both layouts.
 func takingOver(ctx context.Context, c *copier.Copier, root *spool.Root, key spool.Key) error {
-	return c.Takeover(ctx, root, key)
+	err := c.Takeover(ctx, root, key)
+	if errors.Is(err, copier.ErrNoLog) {
+		return c.Flush(ctx, root, key)
+	}
+	return err
 }
 
 // flush uploads the database's present state to every target.

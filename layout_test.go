@@ -1,6 +1,7 @@
 package boule_test
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"testing"
@@ -119,6 +120,27 @@ func TestHistoryAndTakeover(t *testing.T) {
 	}
 	if points, err = boule.History(t.Context(), s.ref(path), s.cfg); err != nil || len(points) < 4 {
 		t.Errorf("got %v, %v; want the states of before too", points, err)
+	}
+}
+
+// A takeover concerns the targets with logs, and goes to the others as a flush does.
+func TestTakeoverOfBothLayouts(t *testing.T) {
+	s := newSiteOf(t, 2, target.LayoutLog)
+	s.cfg.Targets[1].Layout = target.LayoutChunks
+	path := s.path("a.db")
+	db := open(t, path, s.cfg)
+	execSQL(t, db, createAndFill)
+	closeDB(t, db)
+	if err := newReplicator(t, s.cfg).Takeover(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if got := inReplica(t, s.ref(path), s.only(i), `SELECT x FROM t`); got != "1" {
+			t.Errorf("store %d: got %s", i, got)
+		}
+	}
+	if err := newReplicator(t, s.only(1)).Takeover(t.Context(), path); !errors.Is(err, boule.ErrNoHistory) {
+		t.Errorf("without a log: got %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/boule-db/boule/host"
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/store/target"
 )
 
 // A Replicator opens databases that replicate as one configuration says. It is
@@ -105,7 +107,7 @@ func (r *Replicator) Flush(ctx context.Context, path string) error {
 
 // Takeover is Flush of a database whose replica, in the layout log, another one has appended to since, on this or another
 // machine: from now on the name belongs to this one, and the other writer is fenced, which its log and status tell. After an
-// error it is not, or it is not known.
+// error it is not, or it is not known. It fails with [ErrNoHistory] if no target has that layout.
 func (r *Replicator) Takeover(ctx context.Context, path string) error {
 	if r.closed.Load() {
 		return ErrClosed
@@ -113,6 +115,10 @@ func (r *Replicator) Takeover(ctx context.Context, path string) error {
 	file, err := databaseFile(path)
 	if err != nil {
 		return err
+	}
+	logs := func(t target.Target) bool { return t.LayoutOrDefault() == target.LayoutLog }
+	if targets := r.e.cfg.durable(); len(targets) > 0 && !slices.ContainsFunc(targets, logs) {
+		return fmt.Errorf("%s: %w: there is nothing to take over", file, ErrNoHistory)
 	}
 	return r.flush(ctx, file, takingOver)
 }
