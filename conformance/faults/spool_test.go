@@ -204,6 +204,14 @@ var spoolOps = []struct {
 		d.root.TapToken(target.ID, name)
 		return nil
 	}},
+	{"Root.WritePages", func(d *desk) { check(d, d.root.WritePages(target.ID, name, []byte("old"))) }, func(d *desk) error {
+		return d.root.WritePages(target.ID, name, []byte("new"))
+	}},
+	{"Root.Pages", func(d *desk) { check(d, d.root.WritePages(target.ID, name, []byte("x"))) }, func(d *desk) error {
+		return second(d.root.Pages(target.ID, name))
+	}},
+	{"Root.Owner, new", nil, func(d *desk) error { return second(d.root.Owner()) }},
+	{"Root.Owner", func(d *desk) { check(d, second(d.root.Owner())) }, func(d *desk) error { return second(d.root.Owner()) }},
 	{"Root.CleanStale", func(d *desk) {
 		d.two()
 		other, err := d.root.Producer(spool.DB{Path: db.Path, Dev: 1, Ino: 3}, target) // a file that was replaced
