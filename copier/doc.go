@@ -15,6 +15,9 @@
 // content starts with "doubt " says instead that the store was found to lack what it
 // should hold: the next manifest is uploaded only after each of its chunks was seen there.
 //
+// A target with the layout log has no chunks and manifests of its own: a pass appends the ready snapshot and then the staged one,
+// each whole, to the log of the replica, and what is in the log takes the part of the tap. Package logwriter keeps the order.
+//
 // The copier never opens a database, never takes a lock that SQLite takes, and nothing
 // of it but [Copier.Notify], [Copier.Add] and [Copier.Remove], which wait for nothing, is
 // reachable from a commit.
