@@ -4,6 +4,8 @@ package main
 
 import (
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,6 +16,26 @@ import (
 // Else SQLite, the stock program as well, may roll the journal of a new database of that name back
 // into the one that is open (https://sqlite.org/howtocorrupt.html, 2.4). Connections hold the lock of the
 // names shared. They take it through a gate, which the surgeon closes, so that it gets its turn.
+
+// leftJournal says whether a killed process left a journal beside a database that is locked EXCLUSIVE and was not written to
+// since. There may be one: while the process dies its lock on the names goes before that on the file, so that whoever comes then takes
+// the journal for that of a living one. It undoes nothing in this file, but everything in the next one of that name.
+func leftJournal(db string) (bool, error) {
+	f, err := os.Open(db + "-journal")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var first [1]byte
+	_, err = io.ReadFull(f, first[:])
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	return first[0] != 0, err // as SQLite sees it
+}
 
 // keepNames holds the names of a slot until release is called, or the process dies.
 func (s slot) keepNames(dir string) (release func(), err error) {

@@ -209,6 +209,9 @@ func (c *child) operateOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if left, err := leftJournal(from); err != nil || left {
+		return err
+	}
 	switch c.Op {
 	case "delete":
 		err = os.Remove(from)

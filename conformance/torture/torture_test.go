@@ -243,6 +243,27 @@ func TestFingerprintFreePages(t *testing.T) {
 }
 
 // What SQLite itself does not survive is in no plan, and all else is in some.
+func TestLeftJournal(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "a.db")
+	for _, c := range []struct {
+		name    string
+		journal []byte // nil: none
+		want    bool
+	}{
+		{"none", nil, false}, {"truncated", []byte{}, false}, {"persistent", make([]byte, 512), false},
+		{"left", []byte{0xd9, 0xd5, 0x05, 0xf9}, true},
+	} {
+		if c.journal != nil {
+			if err := os.WriteFile(db+"-journal", c.journal, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := leftJournal(db); err != nil || got != c.want {
+			t.Errorf("%s: got %v, %v", c.name, got, err)
+		}
+	}
+}
+
 func TestPlans(t *testing.T) {
 	var moves, unjournaled, wal, spares int
 	for seed := range uint64(1000) {
