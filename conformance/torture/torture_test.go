@@ -250,7 +250,9 @@ func TestLeftJournal(t *testing.T) {
 		journal []byte // nil: none
 		want    bool
 	}{
-		{"none", nil, false}, {"truncated", []byte{}, false}, {"persistent", make([]byte, 512), false},
+		{"none", nil, false},
+		{"truncated", []byte{}, false},
+		{"persistent", make([]byte, 512), false},
 		{"left", []byte{0xd9, 0xd5, 0x05, 0xf9}, true},
 	} {
 		if c.journal != nil {
