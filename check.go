@@ -111,24 +111,29 @@ func (c *checking) fault(src replica.Source, object string, err error) {
 	c.report.Faults = append(c.report.Faults, ReplicaFault{Store: src.String(), Object: object, Detail: err.Error()})
 }
 
-// target checks what a target has, in the first layout in which there is something.
+// target checks what a target has, in each layout in which there is something.
 func (c *checking) target(ctx context.Context, t target.Target) error {
 	src := openSources(ctx, []target.Target{t})[0]
-	var first error
+	var absent error
+	found := false
 	for _, layout := range layouts(t, nil) {
 		check := c.chunks
 		if layout == target.LayoutLog {
 			check = c.log
 		}
-		err := check(ctx, src)
-		if !isAbsent(err) {
+		switch err := check(ctx, src); {
+		case isAbsent(err):
+			absent = err
+		case err != nil:
 			return err
-		}
-		if first == nil {
-			first = err
+		default:
+			found = true
 		}
 	}
-	return first
+	if found {
+		return nil
+	}
+	return absent
 }
 
 func (c *checking) chunks(ctx context.Context, src replica.Source) error {

@@ -2,6 +2,7 @@ package boule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -9,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/storeurl"
 	"github.com/boule-db/boule/store/target"
@@ -98,13 +101,58 @@ func fetchRemote(ctx context.Context, text string, cfg *Config, last *Remote) (*
 	if ref.Kind == replica.RefDatabase {
 		return newest(ctx, targets, ref.ManifestName(cfg.hostname()), last)
 	}
-	found, err := replica.FetchRef(ctx, ref, &replica.FetchOptions{Open: openRef})
+	body, err := replica.ReadRef(ctx, ref, openRef)
 	if err != nil {
 		return nil, err
 	}
-	return &Remote{
-		Name: text, Store: text, Raw: found.Encoded, Manifest: found.Manifest, found: found, sources: openSources(ctx, targets),
-	}, nil
+	sources := openSources(ctx, targets)
+	if remotelog.IsEntry(body) {
+		r, err := readEntry(ctx, sources, body)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", text, err)
+		}
+		return r, nil
+	}
+	m, encoded, err := replica.Parse(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", text, err)
+	}
+	found := &replica.Remote{Manifest: m, Encoded: encoded}
+	return &Remote{Name: text, Store: text, Raw: encoded, Manifest: m, found: found, sources: sources}, nil
+}
+
+// readEntry is what an entry of a log describes, whose header, at least, is encoded. It knows its replica by the hash of a name,
+// and the stores are listed for that.
+func readEntry(ctx context.Context, sources []replica.Source, encoded []byte) (*Remote, error) {
+	e, length, _, err := remotelog.DecodeEntry(encoded)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, src := range sources {
+		for info, err := range src.Manifests.List(ctx, remotelog.LatestKey("")) {
+			if err != nil {
+				errs = append(errs, err)
+				break
+			}
+			name := strings.TrimPrefix(info.Key, remotelog.LatestKey(""))
+			if remotelog.NameSum(name) == e.Name {
+				log := logrep.New(src.Chunks, src.Manifests, name)
+				head, err := log.Entry(ctx, e.Number) // which may have been pruned
+				if err == nil && head.Sum() != manifest.Sum(encoded[:length]) {
+					err = fmt.Errorf("%w: the store has another entry %d", ErrNoReplica, e.Number)
+				}
+				if err != nil {
+					return nil, err
+				}
+				return remoteEntry(src.Name, log, head), nil
+			}
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return nil, fmt.Errorf("%w: no store has the log of entry %d", ErrNoReplica, e.Number)
 }
 
 // implied is the target that a manifest lies in, when it is referred to by file or
@@ -185,13 +233,4 @@ func Restore(ctx context.Context, ref, out string, cfg *Config, opts *RestoreOpt
 		return nil, err
 	}
 	return remote, remote.RestoreFile(ctx, out, opts)
-}
-
-// remoteManifest gets the manifest of that name from one target.
-func remoteManifest(ctx context.Context, t target.Target, name string) (*manifest.Manifest, error) {
-	r, err := newest(ctx, []target.Target{t}, name, nil)
-	if err != nil {
-		return nil, err
-	}
-	return r.Manifest, nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/replica/logrep"
-	"github.com/boule-db/boule/store/target"
 )
 
 // ErrNoHistory reports that a replica has no log, and so no earlier states.
@@ -34,21 +33,16 @@ func openLog(ctx context.Context, text string, cfg *Config) (*logged, string, er
 	if len(targets) == 0 {
 		return nil, "", fmt.Errorf("%s: %w to read from", text, ErrNoTarget)
 	}
-	var other bool // the replica is there in another layout
 	var errs []error
 	for _, t := range targets {
-		r, err := newest(ctx, []target.Target{t}, ref.ManifestName(cfg.hostname()), nil)
+		r, err := newestLog(ctx, t, ref.ManifestName(cfg.hostname()))
 		switch {
-		case err == nil && r.logged != nil:
-			return r.logged, r.Store, nil
 		case err == nil:
-			other = true
-		default:
-			errs = append(errs, err)
+			return r.logged, r.Store, nil
+		case errors.Is(err, ErrNoHistory):
+			err = fmt.Errorf("%s: %w", text, err)
 		}
-	}
-	if other {
-		return nil, "", fmt.Errorf("%s: %w", text, ErrNoHistory)
+		errs = append(errs, err)
 	}
 	return nil, "", errors.Join(errs...)
 }

@@ -34,34 +34,31 @@ func manifestOf(e *remotelog.Entry) *manifest.Manifest {
 	return m
 }
 
-// layouts are how a replica may lie in a target, in the order in which to look: as the target says, else as it did when last,
-// which may be nil, was read, else the default first.
+// layouts are how a replica may lie in a target: as the target says, else as it did when last, which may be nil, was read,
+// else in any way.
 func layouts(t target.Target, last *Remote) []target.Layout {
-	if t.Layout != "" {
+	switch {
+	case t.Layout != "":
 		return []target.Layout{t.Layout}
+	case last != nil && last.logged != nil:
+		return []target.Layout{target.LayoutLog}
+	case last != nil:
+		return []target.Layout{target.LayoutChunks}
 	}
-	first := target.DefaultLayout
-	if last != nil {
-		first = target.LayoutChunks
-		if last.logged != nil {
-			first = target.LayoutLog
-		}
-	}
-	if first == target.LayoutLog {
-		return []target.Layout{target.LayoutLog, target.LayoutChunks}
-	}
-	return []target.Layout{target.LayoutChunks, target.LayoutLog}
+	return []target.Layout{target.LayoutLog, target.LayoutChunks}
 }
 
-// newest gets the newest state of a replica from the first target that has it, in whatever layout. last, which may be
-// nil, is the result if that has not changed.
+// newest gets the newest state of a replica from the first target that has it. Where that is there in both layouts, one was
+// left when the configuration changed, and the other is newer. last, which may be nil, is the result if it has not changed.
 func newest(ctx context.Context, targets []target.Target, name string, last *Remote) (*Remote, error) {
 	sources := openSources(ctx, targets)
 	var errs []error
 	var asked []string
 	absent := true
+targets:
 	for i, src := range sources {
 		asked = append(asked, src.String())
+		var best *Remote
 		for _, layout := range layouts(targets[i], last) {
 			var r *Remote
 			var err error
@@ -70,22 +67,41 @@ func newest(ctx context.Context, targets []target.Target, name string, last *Rem
 			} else {
 				r, err = newestManifest(ctx, src, sources, name, last)
 			}
-			if err == nil {
-				return r, nil
-			}
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				return nil, fmt.Errorf("fetch %s: %w", name, context.Cause(ctx))
-			}
-			absent = absent && isAbsent(err)
-			if !isAbsent(err) {
+			case err == nil && (best == nil || r.Manifest.Sequence > best.Manifest.Sequence):
+				best = r
+			case err != nil && !isAbsent(err):
+				absent = false
 				errs = append(errs, err)
+				continue targets // which of the layouts is newer can't be told
 			}
+		}
+		if best != nil {
+			return best, nil
 		}
 	}
 	if absent {
 		return nil, fmt.Errorf("%w: %s, in %s", ErrNoReplica, name, strings.Join(asked, ", "))
 	}
 	return nil, errors.Join(errs...)
+}
+
+// newestLog is newest for a replica in the layout log. It fails with [ErrNoHistory] if there is one in another layout only.
+func newestLog(ctx context.Context, t target.Target, name string) (*Remote, error) {
+	var absent error
+	for _, t.Layout = range layouts(t, nil) {
+		r, err := newest(ctx, []target.Target{t}, name, nil)
+		switch {
+		case err == nil && r.logged == nil:
+			return nil, ErrNoHistory
+		case err == nil || !isAbsent(err):
+			return r, err
+		}
+		absent = err
+	}
+	return nil, absent
 }
 
 func isAbsent(err error) bool { return errors.Is(err, ErrNoReplica) || store.IsNotExist(err) }

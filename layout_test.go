@@ -2,8 +2,10 @@ package boule_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -44,6 +46,38 @@ func TestLayoutIsFound(t *testing.T) {
 		if got, err := os.ReadFile(out); err != nil || string(got) != string(want) {
 			t.Errorf("restored from %s: not the same (%v)", layout, err)
 		}
+	}
+}
+
+// Where a replica was left in one layout, when the configuration changed to the other, readers that are told none get the newer.
+func TestNewerLayoutIsRead(t *testing.T) {
+	s := newSite(t, 1)
+	path := s.path("a.db")
+	in := func(layout target.Layout) *boule.Config {
+		return s.with(func(c *boule.Config) { c.Targets[0].Layout = layout })
+	}
+	for i, layout := range []target.Layout{target.LayoutChunks, target.LayoutLog, target.LayoutChunks, ""} {
+		db := open(t, path, in(layout))
+		if i == 0 {
+			execSQL(t, db, createAndFill)
+		}
+		execSQL(t, db, fmt.Sprintf(`UPDATE t SET x = %d`, i))
+		closeDB(t, db)
+		if got := inReplica(t, s.ref(path), in(""), `SELECT x FROM t`); got != strconv.Itoa(i) {
+			t.Errorf("%d, written as %q: got %s", i, layout, got)
+		}
+	}
+	points, err := boule.History(t.Context(), s.ref(path), in(""))
+	if err != nil || len(points) < 2 {
+		t.Errorf("history: got %v, %v", points, err)
+	}
+	usage, err := boule.Usage(t.Context(), s.ref(path), in(""))
+	if err != nil || len(usage) != 2 || usage[0].Layout == usage[1].Layout {
+		t.Errorf("usage: got %v, %v; want both layouts", usage, err)
+	}
+	report, err := boule.Check(t.Context(), s.ref(path), in(""), nil)
+	if err != nil || len(report.Faults) > 0 || report.Stores != 2 {
+		t.Errorf("check: got %+v, %v; want both layouts", report, err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/replica"
-	"github.com/boule-db/boule/store/target"
 )
 
 // A PrunePolicy says which states of a database to keep, in restic's words.
@@ -53,12 +52,11 @@ func Prune(ctx context.Context, ref string, policy PrunePolicy, opts *PruneOptio
 	var errs []error
 	other := false
 	for _, t := range targets {
-		switch r, err := newest(ctx, []target.Target{t}, name, nil); {
-		case err != nil:
-			errs = append(errs, err)
-			continue
-		case r.logged == nil:
+		if _, err := newestLog(ctx, t, name); errors.Is(err, ErrNoHistory) {
 			other = true
+			continue
+		} else if err != nil {
+			errs = append(errs, err)
 			continue
 		}
 		stores, err := readStores(ctx, t)

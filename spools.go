@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/boule-db/boule/copier"
 	"github.com/boule-db/boule/internal/instance"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
@@ -17,6 +18,26 @@ type spoolInfo struct {
 	target target.Target
 	name   string // of the staged manifest
 	staged *manifest.Manifest
+
+	activity *Activity // nil if it is not known
+}
+
+// spools are those of cfg, as far as they can be read.
+func (c *Config) spools() []spoolInfo {
+	dir, err := c.spoolDir()
+	if err != nil {
+		return nil
+	}
+	spools, _ := readSpools(dir)
+	return spools
+}
+
+// spoolDir is where the spools are.
+func (c *Config) spoolDir() (string, error) {
+	if c.SpoolDir != "" {
+		return c.SpoolDir, nil
+	}
+	return DefaultSpoolDir()
 }
 
 // readSpools lists the spools below dir, making nothing.
@@ -43,6 +64,7 @@ func readSpools(dir string) ([]spoolInfo, error) {
 			s.readStaged(c)
 			c.Close()
 		}
+		s.activity, _ = copier.ReadReport(root, info.Key)
 		infos = append(infos, s)
 	}
 	return infos, nil

@@ -3,6 +3,7 @@ package boule
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +50,25 @@ type TargetStatus struct {
 	Lag   time.Duration `json:"lag_ns"`
 	Error string        `json:"error,omitempty"`
 
+	*Activity // of all programs that copied the database; nil if that is not known
+	*Stored   // what the replica takes in the store; nil but after [TargetStatus.Measure]
+
 	target target.Target
+	logged *logged // nil but in the layout log
+}
+
+// Measure asks the store what the replica takes there: [TargetStatus.Stored]. A replica in the layout log is listed, and its newest
+// index is read. In the layout chunks that would take a request for each chunk: [Usage] makes them, and here it stays unknown.
+func (t *TargetStatus) Measure(ctx context.Context) error {
+	if t.logged == nil {
+		return nil
+	}
+	stored, err := t.logged.stored(ctx)
+	if err != nil {
+		return fmt.Errorf("boule: %w", err)
+	}
+	t.Stored = &stored
+	return nil
 }
 
 // Status measures the replication of the databases at paths, or of all that have
@@ -59,11 +78,9 @@ func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus
 	if err != nil {
 		return nil, err
 	}
-	dir := cfg.SpoolDir
-	if dir == "" {
-		if dir, err = DefaultSpoolDir(); err != nil {
-			return nil, err
-		}
+	dir, err := cfg.spoolDir()
+	if err != nil {
+		return nil, err
 	}
 	spools, err := readSpools(dir)
 	if err != nil && len(paths) == 0 {
@@ -151,6 +168,7 @@ func databaseStatus(cfg *Config, dir, path string, infos []spoolInfo) DatabaseSt
 			Manifest:      s.name,
 			SpooledChunks: s.Staged.Chunks + s.Ready.Chunks + s.Consuming.Chunks,
 			SpooledBytes:  s.Staged.Bytes + s.Ready.Bytes + s.Consuming.Bytes,
+			Activity:      s.activity,
 		}
 		if s.staged != nil {
 			t.StagedTime = s.staged.SourceTime
@@ -175,11 +193,13 @@ func databaseStatus(cfg *Config, dir, path string, infos []spoolInfo) DatabaseSt
 
 // askStore completes t with what the store says.
 func askStore(ctx context.Context, st *DatabaseStatus, t *TargetStatus) {
-	m, err := remoteManifest(ctx, t.target, t.Manifest)
+	r, err := newest(ctx, []target.Target{t.target}, t.Manifest, nil)
 	if err != nil {
 		t.Error, t.Lag = strings.TrimPrefix(err.Error(), "boule: "), -1
 		return
 	}
+	m := r.Manifest
+	t.logged = r.logged
 	t.RemoteTime, t.RemoteSize = m.SourceTime, m.Size
 	header, mode, size, _ := readHeader(st.Path)
 	t.InSync = mode == "rollback" && header == m.Header && size == m.Size

@@ -71,7 +71,7 @@ func (c *Copier) Close(ctx context.Context) error {
 	for _, e := range entries {
 		select {
 		case e.turn <- struct{}{}:
-			c.saveLogs(e, 0)
+			c.save(e, 0)
 			<-e.turn
 		default: // a request that does not end
 		}

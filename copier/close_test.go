@@ -102,7 +102,7 @@ func TestCloseBehind(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					root := newRoot(t, nil)
 					b := newBucket()
-					stores := map[string]store.Store{`"well"`: b, `"dead"`: storefault.New(newBucket(), tt.plan())}
+					stores := map[string]store.Store{string(spec("well")): b, string(spec("dead")): storefault.New(newBucket(), tt.plan())}
 					c := copier.New(&copier.Options{Open: func(ctx context.Context, spec json.RawMessage) (*copier.Stores, error) {
 						return opens(stores[string(spec)])(ctx, spec)
 					}})
@@ -142,7 +142,7 @@ func TestCloseBehind(t *testing.T) {
 						}
 					}
 					var ce *copier.Error
-					if !errors.Is(err, copier.ErrBehind) || !errors.As(err, &ce) || ce.Target != "dead" {
+					if !errors.Is(err, copier.ErrBehind) || !errors.As(err, &ce) || ce.Target != "file:///dead?layout=chunks" {
 						t.Errorf("got %v", err)
 					}
 					if running {

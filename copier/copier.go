@@ -2,6 +2,7 @@ package copier
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -76,6 +77,7 @@ type entry struct {
 	superseded time.Time            // when a snapshot was last demanded because of that
 	takeover   bool                 // append whoever appended last
 	logs       map[string]*logState // by manifest name, of replicas in the log layout
+	reporting  reporting
 
 	// Guarded by Copier.mu.
 	refs        int
@@ -191,6 +193,15 @@ func (c *Copier) dropIdle(e *entry) {
 	} else {
 		c.byKey.Store(e.key, same)
 	}
+	_, a := c.begin(context.Background())
+	go func() {
+		e.turn <- struct{}{} // of a flush that is just ending, at most
+		c.report(e, 0)
+		<-e.turn
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.end(a)
+	}()
 }
 
 // Notify says that a snapshot was staged. It is meant for the commit path: it waits for nothing,

@@ -61,14 +61,20 @@ const logTarget = "logs"
 // layouts are targets of all layouts.
 var layouts = []struct{ name, target string }{{"chunks", "t1"}, {"log", logTarget}}
 
+// spec is the specification of the target with that id.
+func spec(targetID string) json.RawMessage {
+	layout := "chunks"
+	if targetID == logTarget {
+		layout = "log"
+	}
+	return json.RawMessage(`{"file":{"directory":"/` + targetID + `"},"layout":"` + layout + `"}`)
+}
+
 // newDatabase returns a database of the given number of chunks, the last of them short.
 func newDatabase(t testing.TB, root *spool.Root, path, targetID string, chunks int) *database {
 	t.Helper()
 	db := spool.DB{Path: path, Dev: 1, Ino: 2}
-	target := spool.Target{ID: targetID, Spec: json.RawMessage(`"` + targetID + `"`)}
-	if targetID == logTarget {
-		target.Spec = json.RawMessage(`{"file":{"directory":"/logs"},"layout":"log"}`)
-	}
+	target := spool.Target{ID: targetID, Spec: spec(targetID)}
 	prod, err := root.Producer(db, target)
 	if err != nil {
 		t.Fatal(err)

@@ -236,11 +236,11 @@ func TestDeadTargets(t *testing.T) {
 		slow := newBucket()
 		b := newBucket()
 		remotes := map[string]store.Store{
-			"hangs": hangs, "fails": fails, "well": b,
-			"slow": storefault.New(slow, storefault.Always(storefault.Fault{Delay: 30 * time.Second})),
+			string(spec("hangs")): hangs, string(spec("fails")): fails, string(spec("well")): b,
+			string(spec("slow")): storefault.New(slow, storefault.Always(storefault.Fault{Delay: 30 * time.Second})),
 		}
 		c := newCopier(t, &copier.Options{Open: func(ctx context.Context, spec json.RawMessage) (*copier.Stores, error) {
-			return opens(remotes[strings.Trim(string(spec), `"`)])(ctx, spec)
+			return opens(remotes[string(spec)])(ctx, spec)
 		}})
 		dbs := make(map[string][]*database)
 		for i := range 30 {

@@ -123,7 +123,7 @@ func (c *Copier) flushEntry(ctx context.Context, e *entry, takeover bool) error 
 	e.takeover = takeover
 	defer func() {
 		e.takeover = false
-		c.saveLogs(e, time.Second) // it may be all that this process does
+		c.save(e, time.Second) // it may be all that this process does
 	}()
 	var goal []candidate
 	out := c.with(e, true, func(p *pass) (err error) {

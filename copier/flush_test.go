@@ -28,7 +28,7 @@ func TestFlush(t *testing.T) {
 		t.Errorf("flush before the first snapshot: got %v", err)
 	}
 	var ce *copier.Error
-	if !errors.As(err, &ce) || ce.Path != "/data/a.db" || ce.Target != "t1" || ce.Op != "flush" {
+	if !errors.As(err, &ce) || ce.Path != "/data/a.db" || ce.Target != "file:///t1?layout=chunks" || ce.Op != "flush" {
 		t.Errorf("got error %#v", ce)
 	}
 	if len(fault.Calls()) > 0 {

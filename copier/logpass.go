@@ -341,8 +341,9 @@ func (p *pass) newestThere(ctx context.Context, m candidate) error {
 	return nil
 }
 
-// saveLogs saves what the writers of an entry know of pages, unless that was done just now. The caller has the turn.
-func (c *Copier) saveLogs(e *entry, after time.Duration) {
+// save keeps for others what is known of an entry, unless that was done just now. The caller has the turn.
+func (c *Copier) save(e *entry, after time.Duration) {
+	c.report(e, after)
 	for name, s := range e.logs {
 		if time.Since(s.saved) > after {
 			c.savePages(e, name, s)
@@ -357,7 +358,7 @@ func (c *Copier) closeLogs(ctx context.Context, e *entry) {
 			c.opts.Logger.Debug("copy of the newest entry not refreshed", "name", name, "err", err)
 		}
 	}
-	c.saveLogs(e, 0)
+	c.save(e, 0)
 	clear(e.logs)
 }
 

@@ -1,7 +1,6 @@
 package copier_test
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,8 +16,7 @@ import (
 func newLogged(t *testing.T, root *spool.Root, path string, ino uint64) *database {
 	t.Helper()
 	d := newDatabase(t, root, path, "t1", 6)
-	spec := json.RawMessage(`{"file": {"directory": "/nowhere"}, "layout": "log"}`)
-	prod, err := root.Producer(spool.DB{Path: path, Dev: 1, Ino: ino}, spool.Target{ID: "log", Spec: spec})
+	prod, err := root.Producer(spool.DB{Path: path, Dev: 1, Ino: ino}, spool.Target{ID: "log", Spec: spec(logTarget)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,6 +70,7 @@ type meteredBody struct {
 
 func (b *meteredBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.m.pass.count(func(c *counters) { c.down.Add(int64(n)) })
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.m.judge(b.ctx, err)
 	}
@@ -108,5 +109,6 @@ func (m *meter) List(ctx context.Context, prefix string) iter.Seq2[store.Info, e
 }
 
 func (m *meter) Delete(ctx context.Context, key string) error {
+	m.pass.count(func(n *counters) { n.del.Add(1) })
 	return m.ask(ctx, func(ctx context.Context) error { return m.Store.Delete(ctx, key) })
 }

@@ -66,13 +66,16 @@ type outcome struct {
 // run drains the spool once. The caller has the turn.
 func (c *Copier) run(ctx context.Context, e *entry, flush bool) outcome {
 	e.noted.Store(false)
-	return c.with(e, flush, func(p *pass) error {
+	out := c.with(e, flush, func(p *pass) error {
 		p.count(func(n *counters) { n.passes.Add(1) })
 		if p.layout == target.LayoutLog {
 			return p.drainLog(ctx)
 		}
 		return p.drain(ctx)
 	})
+	e.reporting.note(&out)
+	c.report(e, reportEvery)
+	return out
 }
 
 // with opens the spool and calls f, unless there is no spool. The caller has the turn. Panics

@@ -401,7 +401,7 @@ func TestConcurrently(t *testing.T) {
 		c.Add(root, d.key)
 		copiers = append(copiers, c)
 	}
-	second, err := root.Producer(spool.DB{Path: "/data/a.db", Dev: 1, Ino: 2}, spool.Target{ID: "t1", Spec: []byte(`"t1"`)})
+	second, err := root.Producer(spool.DB{Path: "/data/a.db", Dev: 1, Ino: 2}, spool.Target{ID: "t1", Spec: spec("t1")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,14 @@ import (
 	"github.com/boule-db/boule/spool"
 )
 
-// Requests counts calls of the stores by verb. A call that a store layer below retries is one.
-type Requests struct{ Put, Head, Get, List int64 }
+// Requests counts calls of the stores by verb. A call that a store layer below retries is one, and so is a list of many pages.
+type Requests struct {
+	Put    int64 `json:"put"`
+	Head   int64 `json:"head"`
+	Get    int64 `json:"get"`
+	List   int64 `json:"list"`
+	Delete int64 `json:"delete"`
+}
 
 // A Status tells how the copying of one spool goes.
 type Status struct {
@@ -44,12 +50,13 @@ type Metrics struct {
 type counters struct {
 	passes, failures, panics, desyncs atomic.Int64
 	chunks, skipped, manifests, bytes atomic.Int64
-	put, head, get, list              atomic.Int64
+	put, head, get, list, del         atomic.Int64
+	down                              atomic.Int64 // bytes that were read
 	pending                           atomic.Int64
 }
 
 func (n *counters) requests() Requests {
-	return Requests{Put: n.put.Load(), Head: n.head.Load(), Get: n.get.Load(), List: n.list.Load()}
+	return Requests{Put: n.put.Load(), Head: n.head.Load(), Get: n.get.Load(), List: n.list.Load(), Delete: n.del.Load()}
 }
 
 // Status reports on one spool from memory; it touches neither disk nor network.

@@ -227,6 +227,9 @@ func parseBlocks(b []byte, number uint64, count int) ([]Block, error) {
 	return blocks, nil
 }
 
+// IsEntry reports whether b begins as entries do.
+func IsEntry(b []byte) bool { return bytes.HasPrefix(b, []byte(magic)) }
+
 // DecodeEntry decodes and validates the header at the beginning of an object, and returns its length. It fails with
 // [ErrShort] if b ends before the header does: need is then how many bytes have to be there, or 0 if even that
 // is not known yet; with [ErrVersion]; and with [ErrCorrupt]. The entry shares no memory with b.

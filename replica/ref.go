@@ -262,17 +262,27 @@ func FetchRef(ctx context.Context, ref Ref, opts *FetchOptions) (*Remote, error)
 	if ref.Kind == RefDatabase {
 		return Poll(ctx, o.Sources, ref.ManifestName(o.Hostname), o.Last)
 	}
-	body, err := ref.read(ctx, o.Open)
-	if err == nil {
-		var r Remote
-		if r.Manifest, r.Encoded, err = Parse(body); err == nil {
-			return &r, nil
-		}
+	body, err := ReadRef(ctx, ref, o.Open)
+	if err != nil {
+		return nil, err
 	}
-	if ctx.Err() != nil {
+	var r Remote
+	if r.Manifest, r.Encoded, err = Parse(body); err != nil {
+		return nil, fmt.Errorf("fetch manifest %s: %w", redact(ref.String()), err)
+	}
+	return &r, nil
+}
+
+// ReadRef gets what a reference of another kind than RefDatabase leads to, whatever that is. It fails with [ErrNotFound] if there
+// is nothing.
+func ReadRef(ctx context.Context, ref Ref, open Opener) ([]byte, error) {
+	body, err := ref.read(ctx, open)
+	switch {
+	case err == nil:
+		return body, nil
+	case ctx.Err() != nil:
 		err = context.Cause(ctx)
-	}
-	if isNotExist(err) {
+	case isNotExist(err):
 		return nil, fmt.Errorf("%w: %s: %w", ErrNotFound, redact(ref.String()), err)
 	}
 	return nil, fmt.Errorf("fetch manifest %s: %w", redact(ref.String()), err)

@@ -328,6 +328,36 @@ func (r *Root) WritePages(target, name string, data []byte) error {
 
 func pagesName(tap string) string { return path.Dir(tap) + "/." + path.Base(tap) + ".pages" }
 
+// Report returns what [Root.WriteReport] wrote last of the spool. The error is fs.ErrNotExist when that was nothing.
+func (r *Root) Report(key Key) ([]byte, error) {
+	base, err := r.open(false)
+	if err != nil {
+		return nil, fmt.Errorf("spool: read report: %w", err)
+	}
+	defer base.Close()
+	data, err := base.ReadFile(r.reportName(key))
+	if err != nil {
+		return nil, fmt.Errorf("spool: read report: %w", err)
+	}
+	return data, nil
+}
+
+// WriteReport keeps what a copier has to tell about the spool, beside the taps, so that it outlives the spool. Nothing depends on it.
+func (r *Root) WriteReport(key Key, data []byte) error {
+	if !validTarget(key.Target) {
+		return fmt.Errorf("spool: write report: %w: target id %q", ErrCorrupt, key.Target)
+	}
+	if err := r.publishTap(r.reportName(key), data); err != nil {
+		return fmt.Errorf("spool: write report: %w", err)
+	}
+	return nil
+}
+
+// reportName is the same for all files that the database's path leads to.
+func (r *Root) reportName(key Key) string {
+	return r.name() + "/" + tapDir + "/" + key.Target + "/." + key.Mangled + ".report"
+}
+
 func (r *Root) tapName(target, name string) (string, error) {
 	if !validTarget(target) {
 		return "", fmt.Errorf("%w: target id %q", ErrCorrupt, target)

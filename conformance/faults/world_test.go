@@ -28,7 +28,7 @@ const (
 	host   = "host.example"
 )
 
-var target = spool.Target{ID: "0123456789abcdef", Spec: json.RawMessage(`{}`)}
+var target = spool.Target{ID: "0123456789abcdef", Spec: json.RawMessage(`{"file":{"directory":"/nowhere"},"layout":"chunks"}`)}
 
 func check(t testing.TB, err error) {
 	t.Helper()

@@ -111,6 +111,11 @@ func (c counts) String() string {
 		c.runs, c.steps, c.checks, c.puts, c.manifests, c.late, c.kills, c.boots, c.faults, list(c.verbs), list(c.tasks))
 }
 
+// specOf is the specification of a target.
+func specOf(id string) json.RawMessage {
+	return json.RawMessage(`{"file":{"directory":"/` + id + `"},"layout":"chunks"}`)
+}
+
 // newWorld returns a world in a directory that is empty.
 func newWorld(dir string, p *plan) *world {
 	w := &world{
@@ -125,7 +130,7 @@ func newWorld(dir string, p *plan) *world {
 	w.disk = fsx.NewMem(&fsx.MemOptions{Now: w.tick})
 	w.db = newDB(w, w.path)
 	for _, id := range targetIDs[:p.targets] {
-		w.targets = append(w.targets, spool.Target{ID: id, Spec: json.RawMessage(`"` + id + `"`)})
+		w.targets = append(w.targets, spool.Target{ID: id, Spec: specOf(id)})
 		w.buckets[id] = newBucket(w, id)
 	}
 	w.watch.w = w
@@ -222,7 +227,12 @@ func newProcess(w *world, n, life int) *process {
 	}
 	p.c = copier.New(&copier.Options{
 		Open: func(_ context.Context, spec json.RawMessage) (*copier.Stores, error) {
-			b := w.buckets[string(bytes.Trim(spec, `"`))]
+			var b *bucket
+			for _, t := range w.targets {
+				if bytes.Equal(spec, t.Spec) {
+					b = w.buckets[t.ID]
+				}
+			}
 			s := client{b, p}
 			return &copier.Stores{Chunks: store.WithPrefix(s, "c/"), Manifests: store.WithPrefix(s, "m/")}, nil
 		},

@@ -63,7 +63,7 @@ func newHarness(t *testing.T, replicated bool) *harness {
 		check(t, err)
 		m = tracker.New(&tracker.Options{
 			Root: h.root, Hostname: hostname, Notify: h.taken, Coalesce: -1,
-			Targets: []spool.Target{{ID: target, Spec: json.RawMessage(`{}`)}},
+			Targets: []spool.Target{{ID: target, Spec: json.RawMessage(`{"file":{"directory":"/nowhere"},"layout":"chunks"}`)}},
 		})
 		t.Cleanup(func() { check(t, m.Close()) })
 	}

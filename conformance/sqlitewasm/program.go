@@ -10,11 +10,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing/fstest"
 	_ "unsafe" // for go:linkname
 
 	"github.com/ncruces/go-sqlite3/vfs"
@@ -99,8 +102,27 @@ func (p *Program) Run(args ...string) (string, error) {
 	return r.text.String(), err
 }
 
+// patient returns the scripts of mptest, which by themselves give each other 10 s: not enough for a busy machine and
+// the race detector.
+func patient() (fs.FS, error) {
+	names, err := fs.Glob(testdata, "testdata/mptest/*")
+	scripts := fstest.MapFS{}
+	for _, name := range names {
+		script, rerr := testdata.ReadFile(name)
+		if rerr != nil {
+			return nil, rerr
+		}
+		script = wait.ReplaceAll(script, []byte("$0 300000"))
+		scripts[path.Base(name)] = &fstest.MapFile{Data: script, Mode: 0o444}
+	}
+	return scripts, err
+}
+
+// wait is the command that waits, without its optional number of milliseconds.
+var wait = regexp.MustCompile(`(?m)^--wait \w+$`)
+
 func (r *run) instance(args []string) error {
-	scripts, err := fs.Sub(testdata, "testdata/mptest")
+	scripts, err := patient()
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ type Options struct {
 	Adopt time.Duration
 	// PackSize is how many bytes of frames a pack has; 8 MiB.
 	PackSize int
-	// Inline is how many bytes of frames an entry has at most; more go to packs; 1 MiB. Negative: all do.
+	// Inline is how many bytes of frames an entry has at most; more go to packs; 4 MiB. Negative: all do.
 	Inline int
 	// Jobs is how many packs are uploaded at a time. As many and one more are in memory; 4.
 	Jobs int
@@ -50,7 +50,7 @@ func (o Options) withDefaults() Options {
 		o.Adopt = time.Minute
 	}
 	def(&o.PackSize, 8<<20)
-	def(&o.Inline, 1<<20)
+	def(&o.Inline, 4<<20)
 	def(&o.Jobs, 4)
 	def(&o.LatestEvery, 16)
 	def(&o.Remember, 32768)

@@ -41,7 +41,7 @@ const (
 	LayoutChunks Layout = "chunks" // an object for each chunk and one for each manifest
 	LayoutLog    Layout = "log"    // an append-only log of entries, with packs beside it
 
-	DefaultLayout = LayoutChunks
+	DefaultLayout = LayoutLog
 )
 
 // LayoutOrDefault is Layout, or DefaultLayout if that is empty.
@@ -252,8 +252,11 @@ func (s *S3) validate() (errs []error) {
 }
 
 // ID returns the name of the target in spools: 16 hex digits that depend on
-// the whole specification.
+// the whole specification, and on what the layout is if it says none.
 func (t Target) ID() string {
+	if t.S3 != nil || t.File != nil {
+		t.Layout = t.LayoutOrDefault()
+	}
 	b, err := json.Marshal(t)
 	if err != nil {
 		panic("target: " + err.Error()) // strings, numbers and booleans

