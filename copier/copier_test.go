@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -263,6 +264,40 @@ func TestTapFails(t *testing.T) {
 			t.Errorf("got status %+v after %d uploads", st, len(b.times))
 		}
 	})
+}
+
+// Who does not write asks nothing of the store, however many databases are open.
+func TestIdle(t *testing.T) {
+	for _, layout := range layouts {
+		for _, n := range []int{1, 500} {
+			if testing.Short() {
+				n = min(n, 50)
+			}
+			t.Run(fmt.Sprintf("%s/%d", layout.name, n), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					root := newRoot(t, nil)
+					c := newCopier(t, &copier.Options{Open: opens(newBucket())})
+					for i := range n {
+						d := newDatabase(t, root, fmt.Sprintf("/data/%d.db", i), layout.target, 2)
+						c.Add(root, d.key)
+						d.snapshot()
+						c.Notify(d.key)
+					}
+					time.Sleep(10 * time.Minute)
+					synctest.Wait()
+					before := c.Metrics()
+					if before.Manifests != int64(n) {
+						t.Fatalf("%d of %d databases were uploaded", before.Manifests, n)
+					}
+					time.Sleep(10 * time.Minute)
+					synctest.Wait()
+					if after := c.Metrics(); after.Requests != before.Requests || after.Passes == before.Passes {
+						t.Errorf("in ten minutes: got %+v after %+v; want passes and no requests", after, before)
+					}
+				})
+			})
+		}
+	}
 }
 
 // Programs in one process may keep their spools in different directories.

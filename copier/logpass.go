@@ -51,8 +51,9 @@ func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, erro
 	if err != nil {
 		return nil, err
 	}
-	if s := p.e.logs[name]; s != nil && s.client == cl && s.owner == owner {
-		return s.w, nil
+	last := p.e.logs[name]
+	if last != nil && last.client == cl && last.owner == owner {
+		return last.w, nil
 	}
 	// Who has appended in this boot, and finds that somebody else did since, leaves it to people.
 	adopt := time.Duration(0)
@@ -69,11 +70,14 @@ func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, erro
 		p.e.logs = make(map[string]*logState)
 	}
 	p.e.logs[name] = &logState{client: cl, owner: owner, w: w}
-	if pages, err := p.e.root.Pages(p.e.key.Target, name); err == nil {
-		err = w.Recall(pages)
-		if err != nil { // then whole chunks are uploaded first
-			p.c.opts.Logger.Debug("pages not recalled", "name", name, "err", err)
-		}
+	var pages []byte
+	if last != nil { // the target was opened again after a failure
+		pages = last.w.Pages()
+	} else if pages, err = p.e.root.Pages(p.e.key.Target, name); err != nil {
+		return w, nil //nolint:nilerr // whole chunks are uploaded first
+	}
+	if err := w.Recall(pages); err != nil {
+		p.c.opts.Logger.Debug("pages not recalled", "name", name, "err", err)
 	}
 	return w, nil
 }
@@ -292,6 +296,9 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 		_, err = w.Append(ctx, m.m, &logSource{p, from})
 	}
 	p.e.allowedAt = time.Now().Add(p.c.opts.Spacing)
+	if s := p.e.logs[m.name]; s != nil && err != nil {
+		s.fresh = true // something may have been uploaded
+	}
 	var fenced *logwriter.FencedError
 	switch {
 	case errors.Is(err, logwriter.ErrSuperseded):

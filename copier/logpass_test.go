@@ -1,11 +1,18 @@
 package copier_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/boule-db/boule/copier"
+	"github.com/boule-db/boule/internal/storefault"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store"
@@ -64,5 +71,54 @@ func TestOwnerOfNewSpool(t *testing.T) {
 	flush(t, again, other)
 	if n := newest().Entry.Number; n != 3 {
 		t.Errorf("the newest entry is %d, want 3", n)
+	}
+}
+
+// A first upload that was interrupted, by an outage or the end of the program, goes on where it was.
+func TestFirstUploadIsResumed(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		t.Run(fmt.Sprintf("another process %v", again), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				root := newRoot(t, nil)
+				b := newBucket()
+				packs := 0
+				s := storefault.New(b, nil)
+				s.SetPlan(func(c storefault.Call) storefault.Fault {
+					if c.Verb == store.VerbPut && strings.Contains(c.Key, "packs/") {
+						packs++
+					}
+					return storefault.Fault{Fail: packs > 3}
+				})
+				d := newDatabase(t, root, "/data/a.db", logTarget, 700) // six packs
+				for i := range d.content { // so that it does not compress
+					d.content[i] = byte(d.rand.Uint32())
+				}
+				d.snapshot()
+				c := newCopier(t, &copier.Options{Open: opens(s), MaxBackoff: time.Minute})
+				c.Add(root, d.key)
+				time.Sleep(time.Second)
+				if st := c.Status(d.key); st.LastError == nil {
+					t.Fatal("it did not fail")
+				}
+				up := int64(0)
+				if again {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					if err := c.Close(ctx); !errors.Is(err, copier.ErrBehind) {
+						t.Fatalf("close: %v", err)
+					}
+					up = c.Metrics().BytesUp
+					c = newCopier(t, &copier.Options{Open: opens(s)})
+					c.Add(root, d.key)
+				}
+				s.SetPlan(nil)
+				time.Sleep(2 * time.Minute)
+				d.same(b)
+				up += c.Metrics().BytesUp
+				if size := int64(len(d.content)); up < size || up > size+size/20 {
+					t.Errorf("%d bytes were sent of a database of %d", up, size)
+				}
+			})
+		})
 	}
 }

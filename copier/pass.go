@@ -74,7 +74,9 @@ func (c *Copier) run(ctx context.Context, e *entry, flush bool) outcome {
 		return p.drain(ctx)
 	})
 	e.reporting.note(&out)
-	c.report(e, reportEvery)
+	if !c.closing.Load() { // else Close does, for those that end in time
+		c.report(e, reportEvery)
+	}
 	return out
 }
 

@@ -41,6 +41,7 @@ func groups() []group {
 		{"idle", (*bench).idle},
 		{"many", (*bench).many},
 		{"restore", (*bench).restore},
+		{"aged", (*bench).aged},
 		{"pitr", (*bench).pitr},
 		{"replica", (*bench).replica},
 		{"lag", (*bench).lag},

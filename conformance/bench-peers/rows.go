@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,9 +14,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/boule-db/boule"
 	"github.com/boule-db/boule/conformance/bench-peers/workload"
 	"github.com/boule-db/boule/conformance/bench/report"
 	"github.com/boule-db/boule/conformance/s3count"
+	"github.com/boule-db/boule/store/storeurl"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -458,11 +461,96 @@ func (b *bench) many(ctx context.Context, dir string) error {
 	return nil
 }
 
+// restores measures restoring some times, with so long a request.
+func (x *replica) restores(ctx context.Context, delay time.Duration) (took, rss report.Sample, c s3count.Counts, err error) {
+	x.b.proxy.SetLatency(delay)
+	defer x.b.proxy.SetLatency(0)
+	for round := range *rounds {
+		if round > 0 && ctx.Err() != nil {
+			break
+		}
+		before, began := x.b.proxy.Counts(), time.Now()
+		m, err := x.restore(context.WithoutCancel(ctx), time.Time{})
+		if err != nil {
+			return nil, nil, c, err
+		}
+		took, rss = append(took, time.Since(began).Seconds()), append(rss, m)
+		c = x.b.proxy.Counts().Minus(before)
+	}
+	return took, rss, c, nil
+}
+
+// aged measures restoring after many commits, against restoring what was uploaded just now, and what the store has then.
+func (b *bench) aged(ctx context.Context, dir string) error {
+	for _, r := range b.replicators() {
+		x, _, _, err := b.start(ctx, r, dir, *mb)
+		if err != nil {
+			return err
+		}
+		setting := of(x.setting, x.place, "", 0, 0)
+		fresh, _, c, err := x.restores(ctx, *latency)
+		if err != nil {
+			return err
+		}
+		live := float64(c.Down) / 1e6
+		n := few(10_000, 100)
+		if _, err := x.write(context.WithoutCancel(ctx), "update", n, 200); err != nil {
+			return err
+		}
+		old, _, c, err := x.restores(ctx, *latency)
+		if err != nil {
+			return err
+		}
+		held, err := b.held(ctx, x.place)
+		if err != nil {
+			return err
+		}
+		if _, err := x.stop(); err != nil {
+			return err
+		}
+		what := fmt.Sprintf("after %d commits, ", n)
+		base := row("14 aged", "fresh upload, restore, time", r.name, setting, fresh, "s")
+		b.Add(base, row("14 aged", what+"restore, time", r.name, setting, old, "s").Over(base),
+			row("14 aged", what+"restore, requests", r.name, setting, report.Sample{float64(c.Sum())}, "requests"),
+			row("14 aged", what+"restore, received", r.name, setting, report.Sample{float64(c.Down) / 1e6}, "MB"),
+			row("14 aged", "fresh upload, restore, received", r.name, setting, report.Sample{live}, "MB"),
+			row("14 aged", what+"in the store, with history", r.name, setting, report.Sample{held}, "MB"))
+		if r.layout != target.LayoutLog {
+			continue
+		}
+		to, err := target.FromURL(b.storeURL(x.place))
+		if err != nil {
+			return err
+		}
+		usage, err := boule.Usage(ctx, x.ref(), &boule.Config{Hostname: hostname, Targets: []target.Target{to}})
+		if err != nil {
+			return err
+		}
+		b.Add(row("14 aged", what+"what the newest state needs", r.name, setting, report.Sample{float64(usage[0].Live) / 1e6}, "MB"))
+	}
+	return nil
+}
+
+// held is what the store has of a place, in MB.
+func (b *bench) held(ctx context.Context, p place) (float64, error) {
+	q := url.Values{"region": {region}, "endpoint": {b.proxy.URL}}
+	s, err := storeurl.Open(ctx, "s3://"+bucket+"/"+p.prefix+"?"+q.Encode(), nil)
+	if err != nil {
+		return 0, err
+	}
+	n := int64(0)
+	for info, err := range s.List(ctx, "") {
+		if err != nil {
+			return 0, err
+		}
+		n += info.Size
+	}
+	return float64(n) / 1e6, nil
+}
+
 // restore measures restoring, from near and from far: rows 6 and 12.
 func (b *bench) restore(ctx context.Context, dir string) error {
-	defer b.proxy.SetLatency(0)
 	for _, r := range b.replicators() {
-		b.proxy.SetLatency(0)
 		x, _, _, err := b.start(ctx, r, dir, *mb)
 		if err != nil {
 			return err
@@ -474,20 +562,9 @@ func (b *bench) restore(ctx context.Context, dir string) error {
 			return err
 		}
 		for _, delay := range []time.Duration{0, *latency} {
-			b.proxy.SetLatency(delay)
-			var took, rss report.Sample
-			var c s3count.Counts
-			for round := range *rounds {
-				if round > 0 && ctx.Err() != nil {
-					break
-				}
-				before, began := b.proxy.Counts(), time.Now()
-				m, err := x.restore(context.WithoutCancel(ctx), time.Time{})
-				if err != nil {
-					return err
-				}
-				took, rss = append(took, time.Since(began).Seconds()), append(rss, m)
-				c = b.proxy.Counts().Minus(before)
+			took, rss, c, err := x.restores(ctx, delay)
+			if err != nil {
+				return err
 			}
 			what := fmt.Sprintf("%v a request, ", delay)
 			setting := of(x.setting, x.place, "", 0, 0)

@@ -20,6 +20,7 @@ type appending struct {
 	f   *frames
 
 	changed []*changedBlock // not yet in e
+	wholes  []whole         // up to maxSalvage of them
 
 	// What the Writer is to remember once the entry is there.
 	known   []knownChunk
@@ -53,17 +54,29 @@ func (w *Writer) compose(ctx context.Context, h *head, e *remotelog.Entry, fill 
 		spent: make(map[int]int64),
 	}
 	defer a.f.stop()
-	err := fill(a)
+	err := w.salvageable(ctx, e.Number)
+	if err == nil {
+		err = fill(a)
+	}
 	if err == nil {
 		err = a.fold(ctx)
 	}
 	if err == nil {
 		err = a.f.finish()
 	}
+	var res Result
 	if err != nil {
-		return Result{}, fmt.Errorf("append entry %d: %w", e.Number, err)
+		err = fmt.Errorf("append entry %d: %w", e.Number, err)
+	} else {
+		res, err = a.commit(ctx)
 	}
-	return a.commit(ctx)
+	a.f.stop()
+	if err != nil {
+		a.salvage()
+	} else {
+		w.salvaged = salvage{}
+	}
+	return res, err
 }
 
 // snapshot compares the state that m describes with that of the newest entry, and makes frames of what differs.
@@ -147,7 +160,10 @@ func (a *appending) chunk(ctx context.Context, m *manifest.Manifest, i int, sum 
 	if i > 0 {
 		data, err = src.Chunk(ctx, sum)
 	}
+	place, salvaged := a.w.salvaged.places[sum]
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && salvaged:
+		return wholeChunk(sum, n, place), nil
 	case errors.Is(err, fs.ErrNotExist):
 		return a.elsewhere(ctx, i, n, sum, near, err)
 	case err != nil:
@@ -160,6 +176,9 @@ func (a *appending) chunk(ctx context.Context, m *manifest.Manifest, i int, sum 
 	if len(a.known) < a.w.o.Remember {
 		a.known = append(a.known, k)
 	}
+	if salvaged {
+		return wholeChunk(sum, n, place), nil
+	}
 	all := remotelog.AllPages(n)
 	pages := all
 	if known := a.w.pages.get(i, before.Sum); known != nil && len(before.Layers) > 0 {
@@ -167,8 +186,12 @@ func (a *appending) chunk(ctx context.Context, m *manifest.Manifest, i int, sum 
 	}
 	chunk := remotelog.Chunk{Sum: sum}
 	if 4*bits.OnesCount16(pages) > 3*bits.OnesCount16(all) {
-		chunk.Layers = []remotelog.Layer{{Pages: all}}
-		return chunk, a.f.add(remotelog.KindChunk, data, &chunk.Layers[0].Frame)
+		chunk = wholeChunk(sum, n, remotelog.Place{})
+		ref := &chunk.Layers[0].Frame
+		if len(a.wholes) < maxSalvage {
+			a.wholes = append(a.wholes, whole{sum, ref})
+		}
+		return chunk, a.f.add(remotelog.KindChunk, data, ref)
 	}
 	chunk.Layers = before.Layers
 	chunk.Truncate(n)
@@ -178,6 +201,11 @@ func (a *appending) chunk(ctx context.Context, m *manifest.Manifest, i int, sum 
 	chunk.Cover(pages, remotelog.Place{})
 	d := remotelog.Delta{Chunk: int64(i), Pages: pages, Data: appendPages(nil, data, pages)}
 	return chunk, a.f.addDelta(d, &chunk.Layers[len(chunk.Layers)-1].Frame)
+}
+
+// wholeChunk is a chunk of n bytes in a frame of its own.
+func wholeChunk(sum manifest.Fingerprint, n int, place remotelog.Place) remotelog.Chunk {
+	return remotelog.Chunk{Sum: sum, Layers: []remotelog.Layer{{Pages: remotelog.AllPages(n), Frame: place}}}
 }
 
 // elsewhere looks for a chunk that is not at hand in the newest entry: in near, the chunks of the same block, then
@@ -203,7 +231,7 @@ func (a *appending) elsewhere(ctx context.Context, i, n int, sum manifest.Finger
 	if err != nil {
 		return remotelog.Chunk{}, fmt.Errorf("read chunk %d of entry %d: %w", at, a.old.Entry.Number, err)
 	}
-	chunk := remotelog.Chunk{Sum: sum, Layers: []remotelog.Layer{{Pages: remotelog.AllPages(n)}}}
+	chunk := wholeChunk(sum, n, remotelog.Place{})
 	return chunk, a.f.add(remotelog.KindChunk, data, &chunk.Layers[0].Frame)
 }
 

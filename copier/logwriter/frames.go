@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -38,6 +39,8 @@ type frames struct {
 	cancel   context.CancelFunc
 	free     chan []byte // buffers of packs that were uploaded
 	buffers  int         // that there are
+	mu       sync.Mutex
+	done     map[remotelog.ObjectID]bool // packs that are in the store; guarded by mu
 	objects  int
 	uploaded int64
 }
@@ -49,7 +52,7 @@ type delta struct {
 
 // newFrames begins to collect. The caller calls stop.
 func (w *Writer) newFrames(ctx context.Context, number uint64) *frames {
-	f := &frames{w: w, number: number, nonce: rand.Uint64(), part: 1}
+	f := &frames{w: w, number: number, nonce: rand.Uint64(), part: 1, done: make(map[remotelog.ObjectID]bool)}
 	ctx, f.cancel = context.WithCancel(ctx)
 	f.group, f.ctx = errgroup.WithContext(ctx)
 	f.group.SetLimit(w.o.Jobs)
@@ -129,7 +132,7 @@ func (f *frames) upload() error {
 	if len(f.pack) == 0 {
 		return nil
 	}
-	body, key := f.pack, remotelog.PackKey(f.w.name, f.packID())
+	body, id := f.pack, f.packID()
 	f.pack = nil
 	f.part++
 	f.objects++
@@ -138,10 +141,13 @@ func (f *frames) upload() error {
 		return context.Cause(f.ctx)
 	}
 	f.group.Go(func() error {
-		_, err := f.w.packs.Put(f.ctx, key, body, store.Condition{})
+		_, err := f.w.packs.Put(f.ctx, remotelog.PackKey(f.w.name, id), body, store.Condition{})
 		if err != nil {
 			return fmt.Errorf("put pack: %w", err)
 		}
+		f.mu.Lock()
+		f.done[id] = true
+		f.mu.Unlock()
 		f.free <- body[:0]
 		return nil
 	})

@@ -11,16 +11,16 @@ import (
 )
 
 // pagesMagic begins what Pages returns.
-const pagesMagic = "BOULEPG1"
+const pagesMagic = "BOULEPG2"
 
 const sumSize = 16
 
 // Pages returns what the Writer remembers of the pages that it uploaded, for a later Writer of the replica to recall: else that uploads
-// whole chunks first. Some 290 bytes for each chunk.
+// whole chunks first. Some 290 bytes for each chunk. It has also what a last append uploaded that failed.
 func (w *Writer) Pages() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	b := []byte(pagesMagic)
+	b := appendSalvage([]byte(pagesMagic), &w.salvaged)
 	for chunk, k := range w.pages.chunks.All() { // the one used last comes last
 		n := len(k.pages)
 		for n > 0 && k.pages[n-1] == (manifest.Fingerprint{}) {
@@ -45,8 +45,12 @@ func (w *Writer) Recall(b []byte) error {
 	if end < len(pagesMagic) || string(b[:len(pagesMagic)]) != pagesMagic || binary.BigEndian.Uint64(b[end:]) != xxh3.Hash(b[:end]) {
 		return corrupt("it is not what was saved")
 	}
+	salvaged, b, ok := parseSalvage(b[len(pagesMagic):end])
+	if !ok {
+		return corrupt("it ends within what was uploaded")
+	}
 	var all []knownChunk
-	for b = b[len(pagesMagic):end]; len(b) > 0; {
+	for len(b) > 0 {
 		number, size := binary.Uvarint(b)
 		if size <= 0 || number >= manifest.MaxSize/manifest.ChunkSize || len(b) < size+sumSize+1 {
 			return corrupt("it ends within a chunk")
@@ -68,6 +72,7 @@ func (w *Writer) Recall(b []byte) error {
 	for i := range all {
 		w.pages.set(&all[i])
 	}
+	w.salvaged = salvaged
 	return nil
 }
 

@@ -58,6 +58,8 @@ type Writer struct {
 	// Objects that were found to be needed by more than half, when they had so many pages, plus one.
 	solid map[remotelog.ObjectID]int
 	grown growth
+
+	salvaged salvage
 }
 
 // A ternary is a truth that may not be known.

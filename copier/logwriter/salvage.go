@@ -1,0 +1,118 @@
+package logwriter
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+)
+
+// maxSalvage is how many chunks of an append that failed are remembered: 64 GiB.
+const maxSalvage = 1 << 20
+
+// A salvage is where chunks are that an append put into packs before it failed: the next try need not upload them again. Packs of an
+// entry that does not exist are not pruned, so the places are good as long as that number is the next.
+type salvage struct {
+	number uint64 // of the entry
+	places map[manifest.Fingerprint]remotelog.Place
+}
+
+// A whole is a chunk that was made a frame of its own.
+type whole struct {
+	sum   manifest.Fingerprint
+	place *remotelog.Place
+}
+
+// salvage remembers what was uploaded of an entry that could not be appended. Nothing is under way any more.
+func (a *appending) salvage() {
+	s := &a.w.salvaged
+	if s.number != a.e.Number {
+		*s = salvage{number: a.e.Number}
+	}
+	for _, c := range a.wholes {
+		if a.f.done[c.place.Object] && len(s.places) < maxSalvage {
+			if s.places == nil {
+				s.places = make(map[manifest.Fingerprint]remotelog.Place)
+			}
+			s.places[c.sum] = *c.place
+		}
+	}
+}
+
+// salvageable forgets what cannot be used for an entry: what was made for another one, and what is not in the store any more.
+func (w *Writer) salvageable(ctx context.Context, number uint64) error {
+	s := &w.salvaged
+	if s.number != number {
+		*s = salvage{}
+	}
+	if len(s.places) == 0 {
+		return nil
+	}
+	sizes := make(map[remotelog.ObjectID]int64)
+	for info, err := range w.packs.List(ctx, remotelog.PackPrefix(w.name)+remotelog.ObjectID{Entry: number}.String()[:16]) {
+		if err != nil {
+			return fmt.Errorf("list what an earlier try has uploaded: %w", err)
+		}
+		if id, ok := remotelog.ParsePackKey(w.name, info.Key); ok {
+			sizes[id] = info.Size
+		}
+	}
+	for sum, place := range s.places {
+		if place.End() > sizes[place.Object] {
+			delete(s.places, sum)
+		}
+	}
+	return nil
+}
+
+// appendSalvage appends the encoding of s.
+func appendSalvage(b []byte, s *salvage) []byte {
+	b = binary.AppendUvarint(b, s.number)
+	b = binary.AppendUvarint(b, uint64(len(s.places)))
+	for sum, p := range s.places {
+		b = appendSum(b, sum)
+		b = binary.AppendUvarint(b, uint64(p.Object.Part))
+		b = binary.BigEndian.AppendUint64(b, p.Object.Nonce)
+		b = binary.AppendUvarint(b, uint64(p.Offset))
+		b = binary.AppendUvarint(b, uint64(p.Length))
+	}
+	return b
+}
+
+// parseSalvage returns what appendSalvage appended, and the rest of b. It reports false if there is anything else.
+func parseSalvage(b []byte) (s salvage, rest []byte, ok bool) {
+	number := func(most uint64) uint64 {
+		n, size := binary.Uvarint(b)
+		if size <= 0 || n > most {
+			ok = false
+			return 0
+		}
+		b = b[size:]
+		return n
+	}
+	ok = true
+	s.number = number(remotelog.MaxNumber)
+	for range number(maxSalvage) {
+		if len(b) < sumSize {
+			return salvage{}, nil, false
+		}
+		sum := sumAt(b)
+		b = b[sumSize:]
+		id := remotelog.ObjectID{Entry: s.number, Part: uint32(number(1<<32 - 1))}
+		if len(b) < 8 {
+			return salvage{}, nil, false
+		}
+		id.Nonce, b = binary.BigEndian.Uint64(b), b[8:]
+		place := remotelog.Place{Object: id, Offset: int64(number(1 << 40)), Length: int64(number(1 << 30))}
+		if !ok || id.Part == 0 {
+			return salvage{}, nil, false
+		}
+		if s.places == nil {
+			s.places = make(map[manifest.Fingerprint]remotelog.Place)
+		}
+		s.places[sum] = place
+	}
+	return s, b, ok
+}
