@@ -90,7 +90,7 @@ func TestFirstUploadIsResumed(t *testing.T) {
 					return storefault.Fault{Fail: packs > 3}
 				})
 				d := newDatabase(t, root, "/data/a.db", logTarget, 700) // six packs
-				for i := range d.content { // so that it does not compress
+				for i := range d.content {                              // so that it does not compress
 					d.content[i] = byte(d.rand.Uint32())
 				}
 				d.snapshot()
