@@ -1,6 +1,7 @@
 package boule_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -70,5 +71,38 @@ func TestBurstReachesTheStore(t *testing.T) {
 				closeDB(t, db)
 			}
 		})
+	}
+}
+
+// A snapshot that is too large for a commit is taken by Boule itself, also while the application commits all the time.
+func TestLargeSnapshotAmongCommits(t *testing.T) {
+	s := newSite(t, 1)
+	path := s.path("app.db")
+	db := open(t, path, s.cfg)
+	db.SetMaxOpenConns(1)
+	execSQL(t, db, `PRAGMA synchronous=OFF; CREATE TABLE t(x); INSERT INTO t VALUES (0); CREATE TABLE big(b);
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<250) INSERT INTO big SELECT randomblob(60000) FROM n`)
+	var ok int
+	if err := db.QueryRow(`PRAGMA boule_flush_replication_data`).Scan(&ok); err != nil || ok != 1 {
+		t.Fatalf("flush says %d, %v", ok, err)
+	}
+	execSQL(t, db, `UPDATE big SET b = randomblob(60000); UPDATE t SET x = 1`) // 230 chunks
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := db.ExecContext(t.Context(), `UPDATE t SET x = x + 1`); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	eventually(t, "the large transaction is in the store", func() bool {
+		return inReplica(t, s.ref(path), s.cfg, `SELECT x FROM t`) != "0"
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

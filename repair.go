@@ -71,7 +71,7 @@ func (r *repairs) run(ctx context.Context) {
 	defer tick.Stop()
 	due := time.NewTimer(0)
 	defer due.Stop()
-	pruned := time.Now()
+	pruned, looked := time.Now(), time.Now()
 	for {
 		var paths []string
 		look := false
@@ -91,7 +91,7 @@ func (r *repairs) run(ctx context.Context) {
 				pruned = time.Now()
 			}
 		case <-r.e.manager.Wake():
-			due.Reset(r.nextLook())
+			due.Reset(r.nextLook(looked))
 		case <-due.C:
 			look = true
 			paths = r.e.manager.Behind()
@@ -103,18 +103,20 @@ func (r *repairs) run(ctx context.Context) {
 			r.repair(ctx, path)
 		}
 		if look {
-			due.Reset(r.nextLook())
+			looked = time.Now()
+			due.Reset(r.nextLook(looked))
 		}
 	}
 }
 
-// nextLook returns how long to wait before the next look for databases that are due.
-func (r *repairs) nextLook() time.Duration {
+// nextLook returns how long to wait before the next look for databases that are due. It depends on when the last one was and not on
+// when it is called: who commits all the time must not put it off all the time.
+func (r *repairs) nextLook(last time.Time) time.Duration {
 	next, some := r.e.manager.NextDue()
 	if !some {
 		return repairInterval
 	}
-	return max(time.Until(next), repairPace)
+	return max(time.Until(next), time.Until(last.Add(repairPace)))
 }
 
 func (r *repairs) repair(ctx context.Context, path string) {

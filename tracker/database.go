@@ -25,6 +25,7 @@ type database struct {
 	deferred *deferred  // a snapshot to be taken, or to be gone on with; nil if there is none
 	tokens   uint64     // given out
 	losses   int        // of the progress of deferred snapshots, in a row
+	race     race
 
 	mu         sync.Mutex // guards what follows and the states of targets
 	refs       int

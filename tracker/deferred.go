@@ -57,9 +57,34 @@ func (d *database) loseDeferred() {
 
 func (d *database) lose() { d.losses = min(d.losses+1, maxLosses) }
 
-// patience is Options.Patience, and more after losses: of a database to which several processes
-// write, nothing would ever be staged if nobody had to wait.
-func (d *database) patience() time.Duration { return d.m.opts.Patience << d.losses }
+// A race is that of a deferred snapshot with writers.
+type race struct {
+	least int // of the chunks that were left when it gave way; zero: it did not yet
+	laps  int // since then, in which there were not fewer
+	haste int // how often Patience was doubled because of that
+}
+
+const (
+	maxLaps  = 8 // some 0.1 s each
+	maxHaste = 4 // 320 ms by default
+)
+
+// lap takes note of how many chunks are left. If writers are as fast as the snapshot, it would never end.
+func (r *race) lap(left int) {
+	if r.least == 0 || left < r.least {
+		r.least, r.laps = left, 0
+		return
+	}
+	if r.laps++; r.laps > maxLaps {
+		r.laps, r.haste = 0, min(r.haste+1, maxHaste)
+	}
+}
+
+// patience is Options.Patience, and more after losses or in a race that is not won: of a database to which several processes
+// write, or one a lot, nothing would ever be staged if nobody had to wait.
+func (d *database) patience() time.Duration {
+	return d.m.opts.Patience << min(d.losses+d.race.haste, maxLosses)
+}
 
 // deferSnapshot leaves the snapshot to an Eager tracker, if it is too large for a commit and nothing
 // speaks against it. It returns false if it is to be taken now.
@@ -112,6 +137,7 @@ func (t *Tracker) giveWay(v view, plans []*plan, left *dirtySet) {
 		t.db.again()
 		return
 	}
+	t.db.race.lap(len(left.list) + chunkCount(v.size) - int(min(left.tail, int64(chunkCount(v.size)))))
 	t.db.tokens++
 	d := &deferred{id: v.id, token: t.db.tokens}
 	d.left.reset()

@@ -124,7 +124,7 @@ func (t *Tracker) forced(v view) bool {
 // finish forgets what was staged. If something failed, the next evaluation compares ids.
 func (t *Tracker) finish(held Held, v view, done bool) {
 	t.state = unknown
-	t.db.deferred = nil
+	t.db.deferred, t.db.race = nil, race{}
 	if done {
 		t.db.losses = 0
 		t.state = clean

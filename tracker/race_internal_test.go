@@ -1,0 +1,40 @@
+package tracker
+
+import (
+	"testing"
+	"time"
+)
+
+// Writers have to wait longer for a deferred snapshot only if it would not end otherwise.
+func TestRace(t *testing.T) {
+	d := &database{m: &Manager{opts: Options{Patience: 20 * time.Millisecond}}}
+	laps := func(n int, left func(i int) int) time.Duration {
+		for i := range n {
+			d.race.lap(left(i))
+		}
+		return d.patience()
+	}
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		what string
+		n    int
+		left func(i int) int
+		want time.Duration
+	}{
+		{"it gets on", 100, func(i int) int { return 10_000 - i }, 20 * ms},
+		{"now and then", 100, func(i int) int { return 9000 - i/maxLaps }, 20 * ms},
+		{"it does not", maxLaps + 1, func(int) int { return 5000 }, 20 * ms},
+		{"for long", 1, func(int) int { return 5000 }, 40 * ms},
+		{"and does not", maxLaps + 1, func(int) int { return 5000 }, 80 * ms},
+		{"it does", 100, func(i int) int { return 4000 - i }, 80 * ms},
+		{"there is an end", 1000, func(int) int { return 4000 }, 320 * ms},
+	} {
+		if got := laps(c.n, c.left); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.what, got, c.want)
+		}
+	}
+	d.losses = maxLosses
+	if got := d.patience(); got != 20*ms<<maxLosses {
+		t.Errorf("with losses: got %v", got)
+	}
+}
