@@ -133,7 +133,7 @@ func (r *run) Write(b []byte) (int, error) {
 // sleep is what SQLite waits with. mptest's time is up after so many waits, 10 s in all, which is not enough for a busy machine
 // and the race detector.
 func sleep(_ uint32, micro int32) int32 {
-	time.Sleep(patience * time.Duration(micro) * time.Microsecond)
+	time.Sleep(patience * time.Duration(micro) * time.Microsecond) //nolint:forbidigo // SQLite asks for it
 	return 0
 }
 

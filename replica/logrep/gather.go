@@ -35,8 +35,8 @@ const (
 // A gatherer puts many chunks together, with as few requests as it can. Chunks are added in any
 // order; done gets each that is sound, to keep, maybe several at a time.
 //
-// Of a window, the frames that have only some pages of a chunk come first, and these pages wait; the frames that have most
-// of a chunk come last, and complete the chunks while they are being received. So what is in memory is a small part of the window.
+// Of a window, the frames that have changed pages of a chunk come first, and these pages wait; those that had the whole
+// chunk come last, and complete the chunks while they are being received. So what is in memory is a small part of the window.
 type gatherer struct {
 	l    *Log
 	jobs int
@@ -88,7 +88,7 @@ func (u use) pages() uint16 { return u.Layers[u.layer].Pages }
 func (g *gatherer) add(ctx context.Context, e *remotelog.Entry, i int, c *remotelog.Chunk) error {
 	g.window = append(g.window, &chunk{e: e, index: i, Chunk: c, left: len(c.Layers)})
 	for k := range c.Layers {
-		if k != most(c) {
+		if k != base {
 			g.waiting += int64(bits.OnesCount16(c.Layers[k].Pages)) * remotelog.PageSize
 		}
 	}
@@ -98,27 +98,19 @@ func (g *gatherer) add(ctx context.Context, e *remotelog.Entry, i int, c *remote
 	return nil
 }
 
-// most returns the layer with the most pages.
-func most(c *remotelog.Chunk) int {
-	best := 0
-	for k := range c.Layers {
-		if bits.OnesCount16(c.Layers[k].Pages) > bits.OnesCount16(c.Layers[best].Pages) {
-			best = k
-		}
-	}
-	return best
-}
+// base is the layer that comes last: the oldest one, which mostly was the whole chunk once and has a frame of its own. Frames of such
+// layers lie side by side, so that few requests get them.
+const base = 0
 
 // flush works off the window.
 func (g *gatherer) flush(ctx context.Context) error {
 	uses := map[remotelog.Place][]use{}
 	early := map[remotelog.Place]bool{}
 	for _, c := range g.window {
-		best := most(c.Chunk)
 		for k := range c.Layers {
 			p := c.Layers[k].Frame
 			uses[p] = append(uses[p], use{c, k})
-			if k != best {
+			if k != base {
 				early[p] = true
 			}
 		}
