@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,13 +82,13 @@ func TestFirstUploadIsResumed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				root := newRoot(t, nil)
 				b := newBucket()
-				packs := 0
+				var packs atomic.Int32
 				s := storefault.New(b, nil)
 				s.SetPlan(func(c storefault.Call) storefault.Fault {
 					if c.Verb == store.VerbPut && strings.Contains(c.Key, "packs/") {
-						packs++
+						packs.Add(1)
 					}
-					return storefault.Fault{Fail: packs > 3}
+					return storefault.Fault{Fail: packs.Load() > 3}
 				})
 				d := newDatabase(t, root, "/data/a.db", logTarget, 700) // six packs
 				for i := range d.content {                              // so that it does not compress

@@ -2,6 +2,7 @@ package logwriter_test
 
 import (
 	"bytes"
+	"sync/atomic"
 	"testing"
 
 	"github.com/boule-db/boule/copier/logwriter"
@@ -59,12 +60,12 @@ func TestFailedAppendIsResumed(t *testing.T) {
 			w := logwriter.New(s, s, testName, o)
 			data := random(packs*perPack*manifest.ChunkSize, 1)
 			// Requests of before the first pack are few, and their number does not matter.
-			put := 0
+			var put atomic.Int32
 			faulty.SetPlan(func(call storefault.Call) storefault.Fault {
 				if call.Verb == store.VerbPut {
-					put++
+					put.Add(1)
 				}
-				return storefault.Fault{Fail: put > packs/2+1}
+				return storefault.Fault{Fail: put.Load() > packs/2+1}
 			})
 			snap := take(data, 2)
 			if _, err := w.Append(t.Context(), snap.m, snap); err == nil {
