@@ -100,7 +100,8 @@ func replicate(dir string) (*tracker.Manager, error) {
 		return nil, err
 	}
 	unlimited := budget.NewLimiter(&budget.Options{Rate: -1, FlushRate: -1})
-	to := target.Target{File: &target.File{Directory: filepath.Join(dir, "store")}}
+	// Validation puts a state together from what is staged and, object by object, from what is in the store.
+	to := target.Target{File: &target.File{Directory: filepath.Join(dir, "store")}, Layout: target.LayoutChunks}
 	spec, err := json.Marshal(to)
 	if err != nil {
 		return nil, err
