@@ -35,7 +35,7 @@ type Options struct {
 	CommitChunks int
 	// Patience is how long a writer waits for a snapshot of an Eager tracker until that gives way;
 	// 20ms, negative for not at all. It doubles, up to 256 times, each time that what was done is
-	// lost because another process wrote. Pause is how long it stays away then; 20ms.
+	// lost because another process wrote; and up to 16 times while writers are as fast as the snapshot. Pause is how long it stays away then; 20ms.
 	Patience, Pause time.Duration
 	// Overrides bounds the fingerprints that a manifest has beside its index blocks; 1024. See
 	// manifest/FORMAT.md.

@@ -210,6 +210,12 @@ var spoolOps = []struct {
 	{"Root.Pages", func(d *desk) { check(d, d.root.WritePages(target.ID, name, []byte("x"))) }, func(d *desk) error {
 		return second(d.root.Pages(target.ID, name))
 	}},
+	{"Root.WriteReport", func(d *desk) { check(d, d.root.WriteReport(spool.KeyOf(db, target.ID), []byte("old"))) }, func(d *desk) error {
+		return d.root.WriteReport(spool.KeyOf(db, target.ID), []byte("new"))
+	}},
+	{"Root.Report", func(d *desk) { check(d, d.root.WriteReport(spool.KeyOf(db, target.ID), []byte("x"))) }, func(d *desk) error {
+		return second(d.root.Report(spool.KeyOf(db, target.ID)))
+	}},
 	{"Root.Owner, new", nil, func(d *desk) error { return second(d.root.Owner()) }},
 	{"Root.Owner", func(d *desk) { check(d, second(d.root.Owner())) }, func(d *desk) error { return second(d.root.Owner()) }},
 	{"Root.CleanStale", func(d *desk) {

@@ -304,6 +304,16 @@ var mutants = []mutant{
 		pkg:   "tracker", test: "TestCommitsDuringADeferredSnapshot",
 	},
 	{
+		id: "deferred-starved", what: "commits without a pause put the look for deferred snapshots off",
+		edits: []edit{{"repair.go", "time.Until(last.Add(repairPace))", "repairPace"}},
+		test:  "TestLargeSnapshotAmongCommits",
+	},
+	{
+		id: "deferred-outrun", what: "a snapshot that writers outrun never gets ahead",
+		edits: []edit{{"tracker/deferred.go", "r.laps, r.haste = 0, min(r.haste+1, maxHaste)", "r.laps = 0"}},
+		pkg:   "tracker", test: "TestRace",
+	},
+	{
 		id: "proof", what: "the copier takes for uploaded what an index block names that the store has not",
 		edits: []edit{{"copier/compare.go", "	if block.Stored != old.Stored {\n		return nil, false\n	}\n", ""}},
 		pkg:   "copier", test: "TestComparisonAgainstFlatSets",
