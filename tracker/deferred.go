@@ -45,7 +45,7 @@ func (t *Tracker) resumeDeferred(v view) {
 }
 
 // maxLosses bounds how much longer than Patience a writer may have to wait: 5 s by default.
-const maxLosses = 8
+const maxLosses = 10
 
 // loseDeferred forgets a deferred snapshot, because another process wrote.
 func (d *database) loseDeferred() {
@@ -59,32 +59,41 @@ func (d *database) lose() { d.losses = min(d.losses+1, maxLosses) }
 
 // A race is that of a deferred snapshot with writers.
 type race struct {
-	least int // of the chunks that were left when it gave way; zero: it did not yet
-	laps  int // since then, in which there were not fewer
+	laps  int // how often the snapshot gave way
+	least int // of the chunks that were left then; zero: it did not yet
+	vain  int // laps since then, in which there were not fewer
 	haste int // how often Patience was doubled because of that
 }
 
+// A lap takes some 0.1 s. A snapshot that takes few of them is hardly noticed.
 const (
-	maxLaps  = 8 // some 0.1 s each
-	maxHaste = 4 // 320 ms by default
+	politeLaps = 16
+	maxSpurt   = 2 // 20 ms by default
+	maxVain    = 8
+	maxHaste   = 4 // 320 ms by default
 )
 
 // lap takes note of how many chunks are left. If writers are as fast as the snapshot, it would never end.
 func (r *race) lap(left int) {
+	r.laps++
 	if r.least == 0 || left < r.least {
-		r.least, r.laps = left, 0
+		r.least, r.vain = left, 0
 		return
 	}
-	if r.laps++; r.laps > maxLaps {
-		r.laps, r.haste = 0, min(r.haste+1, maxHaste)
+	if r.vain++; r.vain > maxVain {
+		r.vain, r.haste = 0, min(r.haste+1, maxHaste)
 	}
 }
 
-// patience is Options.Patience, and more after losses or in a race that is not won: of a database to which several processes
-// write, or one a lot, nothing would ever be staged if nobody had to wait.
+// patience is Options.Patience, and more after losses or in a race that takes long or is not won: of a database to which several
+// processes write, or one a lot, nothing would ever be staged if nobody had to wait.
 func (d *database) patience() time.Duration {
-	return d.m.opts.Patience << min(d.losses+d.race.haste, maxLosses)
+	spurt := min(d.race.laps/politeLaps, maxSpurt)
+	return d.m.opts.Patience << min(d.losses+spurt+d.race.haste, maxLosses)
 }
+
+// fullEvery is the least time between the beginnings of full snapshots that commits leave to others.
+const fullEvery = time.Second
 
 // deferSnapshot leaves the snapshot to an Eager tracker, if it is too large for a commit and nothing
 // speaks against it. It returns false if it is to be taken now.
@@ -96,15 +105,21 @@ func (t *Tracker) deferSnapshot(held Held, v view, plans []*plan, forced bool) b
 	if limit < 0 || held != Shared || t.eager || t.noAttr || t.stuck || len(v.id) == 0 {
 		return false
 	}
-	large := false
+	large, anew := false, false
 	for _, p := range plans {
 		if p.base != nil && sameID(p.base.VersionID, v.id) {
 			return false
 		}
+		anew = anew || p.err == nil && !p.current && !p.incremental
 		large = large || p.err == nil && !p.current && p.needs(v.size, &t.dirty) > limit
 	}
 	if !large {
 		return false
+	}
+	pause := time.Duration(0)
+	if anew { // maybe since the spool is being deleted again and again: then neither hurry nor read everything all the time
+		t.db.race = race{}
+		pause = max(0, fullEvery-time.Since(t.db.fullAt))
 	}
 	d := &deferred{id: v.id, token: t.token}
 	d.left.reset()
@@ -117,7 +132,7 @@ func (t *Tracker) deferSnapshot(held Held, v view, plans []*plan, forced bool) b
 		d.left.merge(&t.dirty)
 	}
 	t.keep(plans)
-	t.postpone(d, 0)
+	t.postpone(d, pause)
 	t.state, t.full, t.renewed = clean, false, false
 	t.forget()
 	return true

@@ -3,6 +3,7 @@ package tracker_test
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/tracker"
@@ -310,4 +311,33 @@ func TestLargeSnapshotIsToldInParts(t *testing.T) {
 		t.Errorf("told of %d parts and %d snapshots", w.parts, w.notes[targetA.ID])
 	}
 	w.uploaded()
+}
+
+// Whoever deletes the spool again and again does not have the database read all the time. The first time it is read at once.
+func TestFullSnapshotsAreNotTakenAllTheTime(t *testing.T) {
+	w, c := deferring(t)
+	w.m.Behind() // so that it is not due because it was just opened
+	c.commit(func() { c.fill(0, 20, 1) })
+	if at, ok := w.m.NextDue(); !ok || at.IsZero() || time.Until(at) > 0 {
+		t.Errorf("the first is due in %v (%v)", time.Until(at), ok)
+	}
+	w.visitor(-1)
+	if !w.isCurrent() {
+		t.Fatal("not current")
+	}
+	check(t, os.RemoveAll(w.prefix))
+	before := time.Now()
+	c.commit(func() { c.fill(3, 1, 2) })
+	if at, ok := w.m.NextDue(); !ok || at.Before(before.Add(time.Second/10)) || at.After(time.Now().Add(time.Second)) {
+		t.Errorf("the next is due in %v (%v), want up to a second", time.Until(at), ok)
+	}
+	w.visitor(4)
+	c.commit(func() { c.fill(4, 1, 3) }) // which comes to what is left
+	if at, ok := w.m.NextDue(); !ok || at.IsZero() || time.Until(at) > 0 {
+		t.Errorf("one under way goes on in %v (%v)", time.Until(at), ok)
+	}
+	w.visitor(-1)
+	if !w.isCurrent() {
+		t.Error("not current in the end")
+	}
 }

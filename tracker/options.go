@@ -34,8 +34,9 @@ type Options struct {
 	// no bound. A larger snapshot is left to an Eager tracker, like what is put off.
 	CommitChunks int
 	// Patience is how long a writer waits for a snapshot of an Eager tracker until that gives way;
-	// 20ms, negative for not at all. It doubles, up to 256 times, each time that what was done is
-	// lost because another process wrote; and up to 16 times while writers are as fast as the snapshot. Pause is how long it stays away then; 20ms.
+	// 5ms, negative for not at all. It doubles, up to 1024 times, each time that what was done is
+	// lost because another process wrote; up to four times if the snapshot takes seconds; and up to 16 times
+	// while writers are as fast as it is. Pause is how long it stays away then; 20ms.
 	Patience, Pause time.Duration
 	// Overrides bounds the fingerprints that a manifest has beside its index blocks; 1024. See
 	// manifest/FORMAT.md.
@@ -81,7 +82,7 @@ func (o *Options) withDefaults() Options {
 		opts.CommitChunks = 128
 	}
 	if opts.Patience == 0 {
-		opts.Patience = 20 * time.Millisecond
+		opts.Patience = 5 * time.Millisecond
 	}
 	if opts.Pause <= 0 {
 		opts.Pause = 20 * time.Millisecond

@@ -7,7 +7,7 @@ import (
 
 // Writers have to wait longer for a deferred snapshot only if it would not end otherwise.
 func TestRace(t *testing.T) {
-	d := &database{m: &Manager{opts: Options{Patience: 20 * time.Millisecond}}}
+	d := &database{m: &Manager{opts: Options{Patience: 5 * time.Millisecond}}}
 	laps := func(n int, left func(i int) int) time.Duration {
 		for i := range n {
 			d.race.lap(left(i))
@@ -21,11 +21,13 @@ func TestRace(t *testing.T) {
 		left func(i int) int
 		want time.Duration
 	}{
+		{"it is short", politeLaps - 1, func(i int) int { return 11_000 - i }, 5 * ms},
+		{"it takes long", 1, func(int) int { return 10_800 }, 10 * ms},
 		{"it gets on", 100, func(i int) int { return 10_000 - i }, 20 * ms},
-		{"now and then", 100, func(i int) int { return 9000 - i/maxLaps }, 20 * ms},
-		{"it does not", maxLaps + 1, func(int) int { return 5000 }, 20 * ms},
+		{"now and then", 100, func(i int) int { return 9000 - i/maxVain }, 20 * ms},
+		{"it does not", maxVain + 1, func(int) int { return 5000 }, 20 * ms},
 		{"for long", 1, func(int) int { return 5000 }, 40 * ms},
-		{"and does not", maxLaps + 1, func(int) int { return 5000 }, 80 * ms},
+		{"and does not", maxVain + 1, func(int) int { return 5000 }, 80 * ms},
 		{"it does", 100, func(i int) int { return 4000 - i }, 80 * ms},
 		{"there is an end", 1000, func(int) int { return 4000 }, 320 * ms},
 	} {
@@ -34,7 +36,7 @@ func TestRace(t *testing.T) {
 		}
 	}
 	d.losses = maxLosses
-	if got := d.patience(); got != 20*ms<<maxLosses {
+	if got := d.patience(); got != 5*ms<<maxLosses {
 		t.Errorf("with losses: got %v", got)
 	}
 }

@@ -292,6 +292,9 @@ func (t *Tracker) stage(v view, plans []*plan) (left *dirtySet) {
 	if len(b.plans) == 0 {
 		return nil
 	}
+	if t.eager && slices.ContainsFunc(b.plans, func(p *plan) bool { return !p.incremental }) {
+		t.db.fullAt = began
+	}
 	err := b.run()
 	t.m.opts.Observe("chunks", time.Since(began))
 	if b.mismatches > 0 {

@@ -309,8 +309,13 @@ var mutants = []mutant{
 		test:  "TestLargeSnapshotAmongCommits",
 	},
 	{
+		id: "deferred-anew", what: "full snapshots follow each other while the spool is deleted",
+		edits: []edit{{"tracker/deferred.go", "		pause = max(0, fullEvery-time.Since(t.db.fullAt))\n", ""}},
+		pkg:   "tracker", test: "TestFullSnapshotsAreNotTakenAllTheTime",
+	},
+	{
 		id: "deferred-outrun", what: "a snapshot that writers outrun never gets ahead",
-		edits: []edit{{"tracker/deferred.go", "r.laps, r.haste = 0, min(r.haste+1, maxHaste)", "r.laps = 0"}},
+		edits: []edit{{"tracker/deferred.go", "r.vain, r.haste = 0, min(r.haste+1, maxHaste)", "r.vain = 0"}},
 		pkg:   "tracker", test: "TestRace",
 	},
 	{
