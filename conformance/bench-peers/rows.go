@@ -492,7 +492,7 @@ func (b *bench) aged(ctx context.Context, dir string) error {
 		if err != nil {
 			return err
 		}
-		live := float64(c.Down) / 1e6
+		received := float64(c.Down) / 1e6
 		n := few(10_000, 100)
 		if _, err := x.write(context.WithoutCancel(ctx), "update", n, 200); err != nil {
 			return err
@@ -513,7 +513,7 @@ func (b *bench) aged(ctx context.Context, dir string) error {
 		b.Add(base, row("14 aged", what+"restore, time", r.name, setting, old, "s").Over(base),
 			row("14 aged", what+"restore, requests", r.name, setting, report.Sample{float64(c.Sum())}, "requests"),
 			row("14 aged", what+"restore, received", r.name, setting, report.Sample{float64(c.Down) / 1e6}, "MB"),
-			row("14 aged", "fresh upload, restore, received", r.name, setting, report.Sample{live}, "MB"),
+			row("14 aged", "fresh upload, restore, received", r.name, setting, report.Sample{received}, "MB"),
 			row("14 aged", what+"in the store, with history", r.name, setting, report.Sample{held}, "MB"))
 		if r.layout != target.LayoutLog {
 			continue
