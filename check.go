@@ -19,7 +19,7 @@ type CheckOptions struct {
 	// Percent is how much of the data is fetched and verified: 0 is none, 100 and more is all. Which, is chosen at
 	// random.
 	Percent int
-	// Jobs is how many requests are under way at a time; 0 means 8.
+	// Jobs is how many requests are under way at a time; 0 means 16.
 	Jobs int
 	// Progress is called as chunks, or entries of a log, are done, by one goroutine at a time.
 	Progress func(done, total int)

@@ -32,7 +32,7 @@ const inlineChunks = 1024
 type CopyOptions struct {
 	// Force replaces whatever replica the target has. In the layout log that is a takeover, and its history stays.
 	Force bool
-	// Jobs is how many requests are under way at a time; 0 means 8.
+	// Jobs is how many requests are under way at a time; 0 means 16.
 	Jobs int
 	// Progress is called as bytes are read from the source and written to the target, which makes two times the
 	// size of the database.
@@ -290,7 +290,7 @@ func (c *copying) put(ctx context.Context, stores *target.Stores, report *CopyRe
 
 func (c *copying) putChunks(ctx context.Context, chunks store.Store) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(cmp.Or(c.opts.Jobs, 8))
+	g.SetLimit(cmp.Or(c.opts.Jobs, 16))
 	seen := map[manifest.Fingerprint]bool{manifest.ZeroChunk: true}
 	for i, f := range c.m.Chunks {
 		if i == 0 || seen[f] || gctx.Err() != nil {

@@ -147,12 +147,12 @@ func remoteEntry(from string, log *logrep.Log, head *logrep.Head) *Remote {
 }
 
 // restore writes the database, as [replica.Restore] does.
-func (l *logged) restore(ctx context.Context, w io.WriterAt, opts *RestoreOptions) error {
-	o := logrep.RestoreOptions{}
+func (l *logged) restore(ctx context.Context, f replica.File, opts *RestoreOptions) error {
+	o := logrep.RestoreOptions{Written: f}
 	if opts != nil {
-		o = logrep.RestoreOptions{Jobs: opts.Jobs, Progress: opts.Progress, Zeroed: opts.Zeroed}
+		o.Jobs, o.Progress, o.Zeroed = opts.Jobs, opts.Progress, opts.Zeroed
 	}
-	return logrep.Restore(ctx, l.log, l.head.Entry, w, &o)
+	return logrep.Restore(ctx, l.log, l.head.Entry, f, &o)
 }
 
 // restoreTo writes the database from its beginning to its end. Frames lie in the store in the order in which they were

@@ -19,7 +19,7 @@ type CheckOptions struct {
 	Percent int
 	// Shift turns the choice of those that are fetched, so that checks with different ones fetch others.
 	Shift uint32
-	// Jobs is how many requests are under way at a time; 0 means 8.
+	// Jobs is how many requests are under way at a time; 0 means 16.
 	Jobs int
 	// Progress is called as chunks are done, by one goroutine at a time. It should return soon.
 	Progress func(done, total int)

@@ -16,7 +16,7 @@ import (
 )
 
 // defaultJobs is how many chunks are fetched at a time.
-const defaultJobs = 8
+const defaultJobs = 16
 
 func jobsOrDefault(jobs int) int {
 	if jobs <= 0 {
@@ -28,7 +28,7 @@ func jobsOrDefault(jobs int) int {
 // RestoreOptions configure [Restore], [RestoreFile] and [RestoreTo]. Nil is the
 // same as the zero value.
 type RestoreOptions struct {
-	// Jobs is how many chunks are fetched at a time; 0 means 8. A restore needs
+	// Jobs is how many chunks are fetched at a time; 0 means 16. A restore needs
 	// memory for a few chunks per job, and a few MiB for what it is about to fetch,
 	// whatever the size of the database.
 	Jobs int

@@ -41,14 +41,20 @@ func RestoreFile(ctx context.Context, m *manifest.Manifest, sources []Source, pa
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", path, err)
 	}
-	return MakeFile(ctx, m.Size, path, opts, func(ctx context.Context, w io.WriterAt, o *RestoreOptions) error {
+	return MakeFile(ctx, m.Size, path, opts, func(ctx context.Context, w File, o *RestoreOptions) error {
 		return Restore(ctx, m, sources, w, o)
 	})
 }
 
+// A File is a file that is being made.
+type File interface {
+	io.WriterAt
+	io.ReaderAt
+}
+
 // MakeFile is [RestoreFile] of a database of that size, whose content restore writes.
 func MakeFile(ctx context.Context, size int64, path string, opts *RestoreOptions,
-	restore func(context.Context, io.WriterAt, *RestoreOptions) error,
+	restore func(context.Context, File, *RestoreOptions) error,
 ) error {
 	if err := makeFile(ctx, size, path, opts.withDefaults(), restore); err != nil {
 		return fmt.Errorf("restore %s: %w", path, err)
@@ -57,7 +63,7 @@ func MakeFile(ctx context.Context, size int64, path string, opts *RestoreOptions
 }
 
 func makeFile(ctx context.Context, size int64, path string, o RestoreOptions,
-	restore func(context.Context, io.WriterAt, *RestoreOptions) error,
+	restore func(context.Context, File, *RestoreOptions) error,
 ) error {
 	path, err := resolve(path)
 	if err != nil {

@@ -60,7 +60,7 @@ func newCheck(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&all, "read-data", false, "fetch and verify all data")
 	cmd.Flags().StringVar(&subset, "read-data-subset", "", "fetch and verify about `N%` of the data")
-	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "requests at a time (default 8)")
+	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "requests at a time (default 16)")
 	return cmd
 }
 

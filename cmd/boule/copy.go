@@ -62,7 +62,7 @@ func newCopy(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&path, "source-path", "s", "", "path of the database that was replicated (its host: --hostname)")
 	cmd.Flags().BoolVarP(&opts.Force, "force", "f", false, "replace a newer replica, or one of another writer")
-	cmd.Flags().IntVarP(&opts.Jobs, "jobs", "j", 0, "requests at a time (default 8)")
+	cmd.Flags().IntVarP(&opts.Jobs, "jobs", "j", 0, "requests at a time (default 16)")
 	return cmd
 }
 

@@ -129,7 +129,7 @@ earlier state, of those that 'boule history' lists.`,
 	when.flags(cmd)
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write (default standard output)")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "replace an existing file")
-	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "chunks fetched at once (default 8)")
+	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "chunks fetched at once (default 16)")
 	return cmd
 }
 

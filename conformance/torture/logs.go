@@ -230,7 +230,7 @@ func (l *logJudge) states(ctx context.Context, heads []*logrep.Head) {
 func (l *logJudge) state(ctx context.Context, e *remotelog.Entry) error {
 	out := fmt.Sprintf("%s-%d.db", l.scratch, e.Number)
 	return l.verdict(judged{l.s.name, e.Size, e.Contents()}, func() error {
-		return l.restore(ctx, out, e.Size, func(f *os.File) error { return logrep.Restore(ctx, l.log, e, f, nil) })
+		return l.restore(ctx, out, e.Size, func(f *os.File) error { return logrep.Restore(ctx, l.log, e, f, &logrep.RestoreOptions{Written: f}) })
 	})
 }
 

@@ -111,6 +111,12 @@ func (w *writer) wantDamage(t *testing.T, what string, keys ...string) {
 		} else if !bytes.Equal(out.b, db.bytes()) {
 			t.Errorf("%s: entry %d was restored to other bytes", what, number)
 		}
+		out = newBuffer(h.Entry.Size)
+		if err := logrep.Restore(t.Context(), l, h.Entry, out, waiting(out, false)); err != nil {
+			named("restore and read back", err)
+		} else if !bytes.Equal(out.b, db.bytes()) {
+			t.Errorf("%s: entry %d was restored to other bytes, read back between", what, number)
+		}
 		s := w.log().Open(h.Entry, nil)
 		for i := range manifest.Count(db.size) {
 			want := db.chunk(i)
@@ -223,6 +229,10 @@ func TestFailures(t *testing.T) {
 		"head": func(l *logrep.Log) error { _, err := l.Head(t.Context(), nil); return err },
 		"restore": func(l *logrep.Log) error {
 			return logrep.Restore(t.Context(), l, w.entry, newBuffer(w.entry.Size), nil)
+		},
+		"restore and read back": func(l *logrep.Log) error {
+			out := newBuffer(w.entry.Size)
+			return logrep.Restore(t.Context(), l, w.entry, out, waiting(out, false))
 		},
 		"read":     func(l *logrep.Log) error { _, err := read(t, l, w.entry); return err },
 		"prefetch": func(l *logrep.Log) error { return l.Open(w.entry, nil).Prefetch(t.Context(), -1, 0) },

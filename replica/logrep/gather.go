@@ -21,7 +21,7 @@ import (
 // Bounds of a window: the chunks that are put together at a time.
 const (
 	windowChunks = 4 * manifest.BlockChunks // takes a few MiB to plan
-	windowPages  = 12 << 20                 // bytes of pages that wait for others of the same chunk
+	windowPages  = 12 << 20                 // bytes of pages that wait in memory for others of the same chunk
 	keptStored   = 8 << 20                  // bytes of frames, as they are stored, that are kept for later windows
 )
 
@@ -37,10 +37,12 @@ const (
 //
 // Of a window, the frames that have changed pages of a chunk come first, and these pages wait; those that had the whole
 // chunk come last, and complete the chunks while they are being received. So what is in memory is a small part of the window.
+// If there is a scratch, pages wait there, so they may come in any order, and windows are as large as they can be planned.
 type gatherer struct {
-	l    *Log
-	jobs int
-	done func(i int, data []byte) error
+	l       *Log
+	jobs    int
+	done    func(i int, data []byte) error
+	scratch scratch // maybe nil
 	// bad is called with every error about an object or a chunk, and may end everything by returning an error.
 	bad func(err error) error
 
@@ -68,7 +70,7 @@ type chunk struct {
 
 	mu     sync.Mutex // guards the following
 	left   int        // layers that are missing
-	frames []frame    // by layer: each with no more than the pages of the layer
+	frames []frame    // by layer: each with no more than the pages of the layer; without them if they are in the scratch
 }
 
 type frame struct {
@@ -92,7 +94,7 @@ func (g *gatherer) add(ctx context.Context, e *remotelog.Entry, i int, c *remote
 			g.waiting += int64(bits.OnesCount16(c.Layers[k].Pages)) * remotelog.PageSize
 		}
 	}
-	if len(g.window) >= windowChunks || g.waiting >= windowPages {
+	if len(g.window) >= windowChunks || g.waiting >= windowPages && g.scratch == nil {
 		return g.flush(ctx)
 	}
 	return nil
@@ -110,7 +112,7 @@ func (g *gatherer) flush(ctx context.Context) error {
 		for k := range c.Layers {
 			p := c.Layers[k].Frame
 			uses[p] = append(uses[p], use{c, k})
-			if k != base {
+			if k != base && g.scratch == nil {
 				early[p] = true
 			}
 		}
@@ -166,7 +168,21 @@ func (u use) receive(g *gatherer, kind remotelog.Kind, raw []byte, deltas []remo
 		deltas = []remotelog.Delta{{Chunk: int64(u.index), Pages: remotelog.AllPages(len(raw)), Data: raw}}
 	}
 	if deltas != nil {
-		kind, raw = remotelog.KindDelta, pick(deltas, int64(u.index), u.pages())
+		kind, raw = remotelog.KindDelta, nil
+		d, ok := pick(deltas, int64(u.index), u.pages())
+		spilled := false
+		if ok && u.left > 0 && g.scratch != nil {
+			var err error
+			if spilled, err = g.spill(d, manifest.ChunkLen(u.e.Size, u.index)); err != nil {
+				return err
+			}
+		}
+		switch {
+		case spilled:
+			kind = remotelog.KindChunk
+		case ok:
+			raw = remotelog.AppendDeltas(nil, []remotelog.Delta{d})
+		}
 	}
 	u.frames[u.layer] = frame{kind, raw}
 	if u.left > 0 {
@@ -174,6 +190,11 @@ func (u use) receive(g *gatherer, kind remotelog.Kind, raw []byte, deltas []remo
 	}
 	frames := u.frames
 	u.frames = nil
+	buf := chunkBuffers.Get().(*[manifest.ChunkSize]byte)
+	defer chunkBuffers.Put(buf)
+	if err := g.unspill(u.chunk, frames, buf); err != nil {
+		return err
+	}
 	k := -1
 	data, err := g.l.assemble(u.e, u.index, u.Chunk, func(remotelog.Place) (remotelog.Kind, []byte, error) {
 		k++
@@ -185,14 +206,13 @@ func (u use) receive(g *gatherer, kind remotelog.Kind, raw []byte, deltas []remo
 	return g.done(u.index, data)
 }
 
-// pick returns a frame that has only these pages of a chunk, as far as deltas, which ascend, have them. It is nil, and so not valid, if
-// they have none.
-func pick(deltas []remotelog.Delta, number int64, pages uint16) []byte {
+// pick returns only these pages of a chunk, as far as deltas, which ascend, have them, and whether they have any.
+func pick(deltas []remotelog.Delta, number int64, pages uint16) (d remotelog.Delta, ok bool) {
 	at, ok := slices.BinarySearchFunc(deltas, number, func(d remotelog.Delta, n int64) int { return cmp.Compare(d.Chunk, n) })
 	if !ok || deltas[at].Pages&pages == 0 {
-		return nil
+		return remotelog.Delta{}, false
 	}
-	d := remotelog.Delta{Chunk: number, Pages: deltas[at].Pages & pages}
+	d = remotelog.Delta{Chunk: number, Pages: deltas[at].Pages & pages}
 	d.Data = make([]byte, 0, bits.OnesCount16(d.Pages)*remotelog.PageSize)
 	rest := deltas[at].Data
 	for has := deltas[at].Pages; has != 0; has &= has - 1 {
@@ -202,7 +222,7 @@ func pick(deltas []remotelog.Delta, number int64, pages uint16) []byte {
 		}
 		rest = rest[len(page):]
 	}
-	return remotelog.AppendDeltas(nil, []remotelog.Delta{d})
+	return d, true
 }
 
 // keep remembers a frame for later windows, while there is room: whoever comes first stays, since the windows to come
@@ -234,7 +254,9 @@ func (g *gatherer) fetch(ctx context.Context, frames []remotelog.Place, each fun
 			return err
 		}
 	}
-	for _, r := range ranges(missing) {
+	all := ranges(missing)
+	slices.Reverse(all)
+	for _, r := range all {
 		if gctx.Err() != nil {
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"iter"
 	"maps"
 	"math/bits"
@@ -423,12 +424,28 @@ func newBuffer(size int64) *buffer { return &buffer{bytes.Repeat([]byte{0xee}, i
 
 func (b *buffer) WriteAt(p []byte, off int64) (int, error) { return copy(b.b[off:], p), nil }
 
-// restore restores an entry.
-func restore(t testing.TB, l *logrep.Log, e *remotelog.Entry) []byte {
+func (b *buffer) ReadAt(p []byte, off int64) (int, error) {
+	n := copy(p, b.b[min(off, int64(len(b.b))):])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// restore restores an entry, with pages waiting in memory or in what is written.
+func restore(t testing.TB, l *logrep.Log, e *remotelog.Entry, inMemory bool) []byte {
 	t.Helper()
 	out := newBuffer(e.Size)
-	check(t, logrep.Restore(t.Context(), l, e, out, nil))
+	check(t, logrep.Restore(t.Context(), l, e, out, waiting(out, inMemory)))
 	return out.b
+}
+
+// waiting are options with which pages wait in memory or in what is written.
+func waiting(b *buffer, inMemory bool) *logrep.RestoreOptions {
+	if inMemory {
+		return nil
+	}
+	return &logrep.RestoreOptions{Written: b}
 }
 
 // read reads an entry through a snapshot.

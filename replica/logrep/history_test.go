@@ -27,8 +27,10 @@ func TestRandomHistories(t *testing.T) {
 				h, err := l.Entry(t.Context(), number)
 				check(t, err)
 				want := db.bytes()
-				if got := restore(t, l, h.Entry); !bytes.Equal(got, want) {
-					t.Errorf("entry %d was restored to other bytes", number)
+				for _, inMemory := range []bool{true, false} {
+					if got := restore(t, l, h.Entry, inMemory); !bytes.Equal(got, want) {
+						t.Errorf("entry %d was restored to other bytes (pages waiting in memory: %t)", number, inMemory)
+					}
 				}
 				for _, l := range []*logrep.Log{l, w.log()} {
 					got, err := read(t, l, h.Entry)

@@ -3,7 +3,10 @@ package logrep_test
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -28,6 +31,50 @@ func (c *comparer) WriteAt(p []byte, off int64) (int, error) {
 		c.live.Store(max(c.live.Load(), liveBytes()))
 	}
 	return len(p), nil
+}
+
+// A measuredFile measures memory now and then.
+type measuredFile struct {
+	*os.File
+	mu      sync.Mutex // guards the following; whoever measures stops the others
+	writes  int
+	live    uint64 // most bytes
+	fetched int64
+}
+
+func (f *measuredFile) WriteAt(p []byte, off int64) (int, error) {
+	f.mu.Lock()
+	if f.writes++; f.writes%1000 == 0 {
+		now := liveBytes()
+		for range 4 { // what others allocated before they were stopped was perhaps garbage
+			now = min(now, liveBytes())
+		}
+		f.live = max(f.live, now)
+	}
+	f.mu.Unlock()
+	return f.File.WriteAt(p, off)
+}
+
+// restoreLarge restores to a file, where pages wait for others, and compares it.
+func (w *writer) restoreLarge(t *testing.T) *measuredFile {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "db"))
+	check(t, err)
+	defer file.Close()
+	check(t, file.Truncate(w.db.size))
+	f := &measuredFile{File: file}
+	check(t, logrep.Restore(t.Context(), w.log(), w.entry, f, &logrep.RestoreOptions{Written: f, Zeroed: true}))
+	f.fetched = w.packs.read() + w.entries.read()
+	t.Logf("pages waiting in the file: %d bytes fetched of %d, %v, %v", f.fetched, w.live, w.packs.requests(), w.entries.requests())
+	got := make([]byte, manifest.ChunkSize)
+	for i := range manifest.Count(w.db.size) {
+		n, err := f.ReadAt(got[:manifest.ChunkLen(w.db.size, i)], int64(i)*manifest.ChunkSize)
+		check(t, err)
+		if !bytes.Equal(got[:n], w.db.chunk(i)) {
+			t.Fatalf("chunk %d has other bytes", i)
+		}
+	}
+	return f
 }
 
 // liveBytes is what is in memory, garbage aside.
@@ -88,6 +135,16 @@ func TestLargeRestore(t *testing.T) {
 	}
 	if fetched > w.live+w.live/10 {
 		t.Errorf("%d bytes were fetched, %d are in the frames", fetched, w.live)
+	}
+
+	f := w.restoreLarge(t)
+	if n := f.fetched; n > w.live+w.live/20 {
+		t.Errorf("with pages waiting in the file: %d bytes were fetched, %d are in the frames", n, w.live)
+	}
+	took = int64(f.live) - int64(before)
+	t.Logf("%d MB at most were live", took>>20)
+	if took > 32<<20 {
+		t.Errorf("with pages waiting in the file: %d bytes were in memory", took)
 	}
 
 	s := w.log().Open(w.entry, nil)

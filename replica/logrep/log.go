@@ -21,8 +21,8 @@ const (
 	keptFrames = 8 << 20 // bytes of frames with pages, as they are stored
 )
 
-// defaultJobs is how many requests are under way at a time.
-const defaultJobs = 8
+// defaultJobs is how many requests are under way at a time. After many commits there are many small ones, which mostly wait.
+const defaultJobs = 16
 
 func jobsOrDefault(jobs int) int {
 	if jobs <= 0 {

@@ -110,18 +110,20 @@ func TestRequestsOfRestore(t *testing.T) {
 	}
 	run := func(what string, entries, packs calls) {
 		t.Helper()
-		l := w.log()
-		h, err := l.Head(t.Context(), nil)
-		check(t, err)
-		w.wantCalls("open", calls{"get": 2}, calls{})
-		got := restore(t, l, h.Entry)
-		fetched := w.packs.read() + w.entries.read()
-		w.wantCalls(what, entries, packs)
-		if !bytes.Equal(got, w.db.bytes()) {
-			t.Errorf("%s: got other bytes", what)
-		}
-		if fetched > w.live+w.live/20 {
-			t.Errorf("%s: %d bytes were read for %d in frames", what, fetched, w.live)
+		for _, inMemory := range []bool{true, false} {
+			l := w.log()
+			h, err := l.Head(t.Context(), nil)
+			check(t, err)
+			w.wantCalls("open", calls{"get": 2}, calls{})
+			got := restore(t, l, h.Entry, inMemory)
+			fetched := w.packs.read() + w.entries.read()
+			w.wantCalls(what, entries, packs)
+			if !bytes.Equal(got, w.db.bytes()) {
+				t.Errorf("%s: got other bytes", what)
+			}
+			if fetched > w.live+w.live/20 {
+				t.Errorf("%s: %d bytes were read for %d in frames", what, fetched, w.live)
+			}
 		}
 	}
 	run("packs", calls{}, calls{"get": packs + 1})

@@ -12,9 +12,13 @@ import (
 
 // RestoreOptions configure [Restore]. Nil is the same as the zero value.
 type RestoreOptions struct {
-	// Jobs is how many requests are under way at a time; 0 means 8. A restore needs memory for a few frames per job
-	// and some 40 MiB, whatever the size of the database.
+	// Jobs is how many requests are under way at a time; 0 means 16. A restore needs memory for a few frames per job
+	// and a few MiB, without Written some 40 MiB, whatever the size of the database.
 	Jobs int
+	// Written reads what was written; it may be nil. With it, pages that come before others of their chunk are written at once
+	// and read back later, so that every frame is fetched once and none has to wait for another. Without it, they wait in memory, and
+	// frames that have pages of distant chunks are fetched several times. What it reads where nothing was written does not matter.
+	Written io.ReaderAt
 	// Progress is called as bytes of the database are done, by one goroutine at a
 	// time and with done never decreasing. It should return soon.
 	Progress func(done, total int64)
@@ -27,8 +31,8 @@ type RestoreOptions struct {
 var zeros [manifest.ChunkSize]byte
 
 // Restore writes the database that e describes to w, several parts at a time and in
-// no order. All that it writes is verified. After an error, or when ctx is done,
-// parts are missing.
+// no order. All that is there in the end is verified. After an error, or when ctx is done,
+// parts are missing; with Written, others are only parts of chunks.
 func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opts *RestoreOptions) error {
 	var o RestoreOptions
 	if opts != nil {
@@ -43,6 +47,9 @@ func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opt
 		return nil
 	}
 	g := newGatherer(l, jobsOrDefault(o.Jobs), write)
+	if o.Written != nil {
+		g.scratch = written{o.Written, w}
+	}
 	err := l.each(ctx, e, func(i int, c *remotelog.Chunk) error {
 		switch {
 		case c.Sum != manifest.ZeroChunk:

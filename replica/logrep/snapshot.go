@@ -98,7 +98,7 @@ func (s *Snapshot) where(ctx context.Context, i int) (*remotelog.Chunk, error) {
 
 // Prefetch fetches and verifies the first n chunks and the last one (SQLite likes to
 // begin with those), or all of them if n is negative, by as few requests as it can, of which
-// jobs are under way at a time; jobs 0 means 8. They are kept as far as the cache has room.
+// jobs are under way at a time; jobs 0 means 16. They are kept as far as the cache has room.
 func (s *Snapshot) Prefetch(ctx context.Context, n, jobs int) error {
 	last := count(s.e) - 1
 	if n < 0 || n > last {
