@@ -2,6 +2,7 @@ package copier
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -22,22 +23,25 @@ import (
 
 // A logState is the writer of one replica in the log layout.
 type logState struct {
-	client  *client // whose stores it has
-	owner   remotelog.Owner
-	w       *logwriter.Writer
-	due     time.Time // when a compaction became due; zero if none is
-	appends int       // since then
-	saved   time.Time // when its pages were saved; zero if that is to be done soon
-	fresh   bool      // something was appended since
+	client *client // whose stores it has
+	owner  remotelog.Owner
+	w      *logwriter.Writer
+	budget int64     // bytes that a compaction may write
+	failed time.Time // when one failed last; zero if it did not
+	saved  time.Time // when its pages were saved; zero if that is to be done soon
+	fresh  bool      // something was appended since
 }
 
 // savePages is how long what is known of pages may be lost with the process.
 const savePages = 10 * time.Minute
 
-// When a compaction is made that is due: as soon as nothing was appended for a while, and else after so many appends.
+// A compaction keeps snapshots waiting, so it writes what takes about compactTime, as far as that is within the bounds.
 const (
-	compactAfter = 30 * time.Second
-	compactDelay = 64
+	compactTime  = time.Second
+	compactFirst = 8 << 20 // bytes, as long as it is not known
+	compactLeast = 1 << 20
+	compactMost  = 32 << 20
+	compactRetry = time.Minute // after a failure
 )
 
 // writer returns the writer of the replica called name. What it knows of the store is kept as long as the client is, and
@@ -118,24 +122,27 @@ func (p *pass) compact(ctx context.Context) {
 		if p.flush || p.givesWay() || !s.w.CompactionDue() {
 			continue
 		}
-		now := time.Now()
-		if s.due.IsZero() {
-			s.due, s.appends = now, 0
-		}
-		if s.appends < compactDelay && now.Sub(s.due) < compactAfter {
-			p.lookAgain(s.due.Add(compactAfter))
+		began := time.Now()
+		if !s.failed.IsZero() && began.Sub(s.failed) < compactRetry {
+			p.lookAgain(s.failed.Add(compactRetry))
 			continue
 		}
-		s.due = time.Time{}
-		c, err := s.w.Compact(ctx, logwriter.Budget{})
+		budget := cmp.Or(s.budget, compactFirst)
+		c, err := s.w.Compact(ctx, logwriter.Budget{Bytes: budget})
 		log := p.c.opts.Logger.With("name", name)
-		if err != nil {
+		if s.fresh = true; err != nil {
+			s.failed = time.Now()
 			log.Warn("compaction of a replica failed", "err", err)
 			continue
 		}
+		s.failed = time.Time{}
+		if c.Bytes > budget/2 { // less says little about how fast it goes
+			rate := float64(c.Bytes) / time.Since(began).Seconds()
+			s.budget = min(max(int64(rate*compactTime.Seconds()), compactLeast), compactMost)
+		}
 		log.Debug("replica compacted", "objects", c.Before, "freed", c.FreedBytes, "written", c.Bytes)
 		if c.More {
-			p.lookAgain(now.Add(p.c.opts.Spacing))
+			p.lookAgain(time.Now().Add(p.c.opts.Spacing))
 		}
 	}
 }
@@ -310,9 +317,7 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 		return err
 	}
 	if s := p.e.logs[m.name]; s != nil {
-		if s.fresh = true; !s.due.IsZero() {
-			s.due, s.appends = time.Now(), s.appends+1
-		}
+		s.fresh = true
 		if time.Since(s.saved) > savePages && !s.saved.IsZero() {
 			p.c.savePages(p.e, m.name, s)
 		}

@@ -148,6 +148,9 @@ func (a *appending) block(ctx context.Context, m *manifest.Manifest, b int, src 
 	return nil
 }
 
+// maxLayers is how many frames a chunk may lie in: who reads a page of it has to get all of them. Another one makes it whole.
+const maxLayers = 12
+
 // chunk makes a frame of a chunk that has changed, or of the pages of it that have.
 func (a *appending) chunk(ctx context.Context, m *manifest.Manifest, i int, sum manifest.Fingerprint, before remotelog.Chunk,
 	near []remotelog.Chunk, src Source,
@@ -184,8 +187,10 @@ func (a *appending) chunk(ctx context.Context, m *manifest.Manifest, i int, sum 
 	if known := a.w.pages.get(i, before.Sum); known != nil && len(before.Layers) > 0 {
 		pages = known.differ(&k.pages, n)
 	}
-	chunk := remotelog.Chunk{Sum: sum}
-	if 4*bits.OnesCount16(pages) > 3*bits.OnesCount16(all) {
+	chunk := remotelog.Chunk{Sum: sum, Layers: before.Layers}
+	chunk.Truncate(n)
+	chunk.Cover(pages, remotelog.Place{})
+	if 4*bits.OnesCount16(pages) > 3*bits.OnesCount16(all) || len(chunk.Layers) > maxLayers {
 		chunk = wholeChunk(sum, n, remotelog.Place{})
 		ref := &chunk.Layers[0].Frame
 		if len(a.wholes) < maxSalvage {
@@ -193,12 +198,9 @@ func (a *appending) chunk(ctx context.Context, m *manifest.Manifest, i int, sum 
 		}
 		return chunk, a.f.add(remotelog.KindChunk, data, ref)
 	}
-	chunk.Layers = before.Layers
-	chunk.Truncate(n)
 	if pages == 0 {
 		return chunk, nil // it was only cut off at the end of a page
 	}
-	chunk.Cover(pages, remotelog.Place{})
 	d := remotelog.Delta{Chunk: int64(i), Pages: pages, Data: appendPages(nil, data, pages)}
 	return chunk, a.f.addDelta(d, &chunk.Layers[len(chunk.Layers)-1].Frame)
 }

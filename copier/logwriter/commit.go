@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -61,8 +62,12 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 	a.renewBlocks()
 	w.refresh(ctx)
 	res := Result{Entry: a.e.Number, Objects: a.f.objects + 1, Bytes: a.f.uploaded + int64(len(body))}
-	w.grown.objects += res.Objects
-	w.grown.bytes += res.Bytes
+	a.f.has.size = int64(len(body))
+	w.known[a.f.inlineID()] = a.f.has
+	maps.Copy(w.known, a.f.stored)
+	if w.grown.add(int64(len(body)), res.Bytes, a.f.raw); a.old.Head == nil {
+		w.grown = growth{size: res.Bytes, need: res.Bytes} // it is as good as it can be
+	}
 	return res, nil
 }
 

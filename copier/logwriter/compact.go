@@ -13,13 +13,22 @@ import (
 const (
 	// smallObject is the size below which an object counts as small.
 	smallObject = 256 << 10
-	// maxSmall is how many small objects the newest state may lie in before they are put together. Half of them, the youngest,
-	// are left alone then.
-	maxSmall = 256
+	// maxSmall is how many small objects the newest state may lie in before they are put together; the youngest keepSmall are left
+	// alone then. A restore has to ask for each of them, and so has a compaction.
+	maxSmall  = 128
+	keepSmall = 32
 	// minGain is how many bytes there must be to free.
 	minGain = 64 << 10
 	// dueBytes is below how many bytes appended no compaction is due.
-	dueBytes = 4 << 20
+	dueBytes = 1 << 20
+)
+
+// How many percent of what it needs the objects have that the newest state lies in. That is also how much a restore fetches at most,
+// compared with one of a replica that was uploaded just now. What is rewritten for each byte appended grows as these get less: see RATIONALE.md.
+const (
+	widePercent  = 130 // more is too much
+	tightPercent = 122 // what a compaction leaves
+	solidPercent = 90  // an object that needs as much of itself is not worth rewriting
 )
 
 // A Budget bounds what a Compact does.
@@ -41,27 +50,51 @@ type Compaction struct {
 	More        bool  // there is more to do than the budget allowed
 }
 
-// A growth is what was appended since the last compaction found nothing more to do.
+// A growth is how the objects of the newest state have grown since the last compaction found nothing more to do.
 type growth struct {
-	objects int
-	bytes   int64
-	size    int64 // of the objects that the newest state was in then; 0 if not known
+	small int   // objects that there are: those that were left, and entries since
+	bytes int64 // that were appended
+	raw   int64 // of pages in these, before they were compressed
+	size  int64 // of the objects that there were then; 0 if not known
+	need  int64 // what the state needed of them
 }
 
-// CompactionDue says whether so much has been appended since the last Compact with nothing left that another is worth its requests: a
-// quarter of what there was, or half as many objects as may be small. It costs nothing.
+// add counts an entry.
+func (g *growth) add(entry, bytes, raw int64) {
+	if entry < smallObject {
+		g.small++
+	}
+	g.bytes, g.raw = g.bytes+bytes, g.raw+raw
+}
+
+// due says whether there may be something to do for a state of so many bytes. What was appended is taken for the replacement of
+// what was there, so it may turn out that there is not.
+func (g *growth) due(size int64) bool {
+	room := g.need*widePercent/100 - g.size
+	if g.size == 0 && g.raw > 0 {
+		room = int64(float64(size) * (widePercent - 100) / 100 * min(1, float64(g.bytes)/float64(g.raw)))
+	}
+	// If the last compaction left more than it should have, the next one had better wait for something to gain.
+	return g.small > maxSmall || g.bytes > max(dueBytes, room, g.size/10)
+}
+
+// CompactionDue says whether so much has been appended since the last Compact with nothing left that another may have something to do. It
+// costs nothing.
 func (w *Writer) CompactionDue() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.grown.objects >= maxSmall/2 || w.grown.bytes > max(dueBytes, w.grown.size/4)
+	if w.head == nil || w.head.Head == nil {
+		return false
+	}
+	return w.grown.due(w.head.Entry.Size)
 }
 
-// Compact moves what the newest state needs out of objects of which it needs less than a half, and out of small ones
-// if there are very many, and appends an entry that says so, with the state as it is. After an error, and of how
+// Compact moves what the newest state needs out of objects of which it needs least, if all of them have much more than
+// it needs, and out of small ones if there are very many; and appends an entry that says so, with the state as it is. After an error, and of how
 // much has been done, the same is true as of [Writer.Append].
 //
-// If it is called often enough to have nothing left to do, the newest state lies in objects of at most twice the
-// size that it has by itself.
+// If it is called often enough to have nothing left to do, the newest state lies in objects of at most 1.3 times the
+// size that it has by itself, about, and of these at most 128 are small.
 func (w *Writer) Compact(ctx context.Context, b Budget) (Compaction, error) {
 	b.Bytes, b.Requests = cmp.Or(b.Bytes, 32<<20), cmp.Or(b.Requests, 256)
 	w.mu.Lock()
@@ -101,7 +134,12 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 	c.More = more
 	defer func() {
 		if err == nil && !c.More {
-			w.grown = growth{size: c.BeforeBytes - c.FreedBytes + c.Bytes}
+			w.grown = growth{size: c.BeforeBytes - c.FreedBytes + c.Bytes, need: s.need, small: s.small}
+			for _, v := range victims {
+				if v.size < smallObject && !v.spared {
+					w.grown.small--
+				}
+			}
 		}
 	}()
 	if len(victims) == 0 {
@@ -150,44 +188,62 @@ type layerOf struct {
 
 // choose returns the objects that are to be rewritten, those first of which least is needed.
 func (w *Writer) choose(s *scan, newest uint64, b Budget) (victims []*victim, more bool) {
-	small, solid := 0, make(map[remotelog.ObjectID]int)
-	for _, u := range s.objects {
-		if u.size < smallObject {
-			small++
-		}
-		if n, ok := w.solid[u.id]; ok {
-			solid[u.id] = n
-		}
-	}
-	w.solid = solid
-	merge := 0
-	if small > maxSmall {
-		merge = small - maxSmall/2
-	}
-	gain := int64(0)
+	known := make(map[remotelog.ObjectID]int)
+	size := int64(0)
+	var others []*victim
 	for _, u := range s.objects { // the oldest first
+		if n, ok := w.solid[u.id]; ok {
+			known[u.id] = n
+			if n == u.pages+1 {
+				u.need = u.size
+			}
+		}
+		if u.size < smallObject {
+			s.small++
+		}
+		size, s.need = size+u.size, s.need+u.need
+	}
+	w.solid = known
+	merge := 0
+	if s.small > maxSmall {
+		merge = s.small - keepSmall
+	}
+	left := size
+	for _, u := range s.objects {
 		if u.id == (remotelog.ObjectID{Entry: newest}) {
 			continue // most of it may be its header, but that is needed
 		}
 		v := &victim{usage: u, frames: make(map[remotelog.Place][]layerOf)}
-		if u.size < smallObject && merge > 0 {
+		switch {
+		case u.size < smallObject && merge > 0:
 			v.small = true
 			merge--
-		}
-		if v.small || 2*u.live(s.page) < u.size && solid[u.id] != u.pages+1 {
 			victims = append(victims, v)
-			gain += u.size - u.live(s.page)
+			left -= u.size - u.need
+		case 100*u.need < solidPercent*u.size:
+			others = append(others, v)
 		}
 	}
-	if gain < minGain && small <= maxSmall {
+	byNeed := func(x, y *victim) int {
+		return cmp.Compare(float64(x.need)/float64(x.size), float64(y.need)/float64(y.size))
+	}
+	slices.SortStableFunc(others, byNeed)
+	if 100*size > widePercent*s.need {
+		for _, v := range others {
+			if 100*left <= tightPercent*s.need {
+				break
+			}
+			victims = append(victims, v)
+			left -= v.size - v.need
+		}
+	}
+	if size-left < minGain && s.small <= maxSmall {
 		return nil, false
 	}
-	slices.SortStableFunc(victims, func(x, y *victim) int {
-		return cmp.Compare(float64(x.live(s.page))/float64(x.size), float64(y.live(s.page))/float64(y.size))
-	})
+	slices.SortStableFunc(victims, byNeed)
 	bytes, requests := int64(0), 1
 	for i, v := range victims {
-		bytes += v.live(s.page)
+		bytes += v.need
 		requests++
 		if i > 0 && (bytes > b.Bytes || requests+int(bytes)/w.o.PackSize > b.Requests) {
 			return victims[:i], true

@@ -143,11 +143,14 @@ func TestCompact(t *testing.T) {
 				float64(appended)/1e6, float64(rewritten)/1e6, calls, float64(requests)/float64(calls),
 				float64(appended+rewritten)/float64(appended),
 				float64(alone)/1e6, objects, float64(size)/1e6, float64(size)/float64(alone))
-			if size > 2*alone {
+			if size > alone*135/100 {
 				t.Errorf("the newest state takes %d bytes alone and lies in objects of %d", alone, size)
 			}
-			if objects > 600 {
+			if objects > 160 {
 				t.Errorf("the newest state lies in %d objects", objects)
+			}
+			if appended+rewritten > 3*appended {
+				t.Errorf("%d bytes were rewritten for %d appended", rewritten, appended)
 			}
 		})
 	}
@@ -256,7 +259,7 @@ func TestCompactEdges(t *testing.T) {
 
 // TestCompactBudget compacts little by little.
 func TestCompactBudget(t *testing.T) {
-	r := newRig(t, logwriter.Options{PackSize: 300_000})
+	r := newRig(t, logwriter.Options{PackSize: 300_000, Inline: 300_000})
 	d := newChanging(random(100*manifest.ChunkSize, 1), 2)
 	for range 60 {
 		_, err := r.w.Append(t.Context(), d.m, d)

@@ -25,11 +25,13 @@ type frames struct {
 	nonce  uint64 // of its packs
 
 	inline  []byte             // frames behind the header
+	has     object             // what is inline
 	loose   []*remotelog.Place // refs to what is inline, which may still be moved to a pack
 	settled bool               // what is inline stays there
 	packing bool               // what comes now goes to packs
 	part    uint32             // number of the pack that is being filled
 	pack    []byte
+	packHas object
 
 	deltas []delta // wait to be in a frame
 	size   int     // of their pages
@@ -40,9 +42,24 @@ type frames struct {
 	free     chan []byte // buffers of packs that were uploaded
 	buffers  int         // that there are
 	mu       sync.Mutex
-	done     map[remotelog.ObjectID]bool // packs that are in the store; guarded by mu
+	stored   map[remotelog.ObjectID]object // packs that are in the store; guarded by mu
 	objects  int
 	uploaded int64
+	raw      int64 // bytes of pages before they are compressed
+}
+
+// An object is what is known of one in the store.
+type object struct {
+	size  int64
+	pages int   // in frames of chunks and deltas; 0 if not known
+	bytes int64 // of those frames
+}
+
+// add counts a frame with so many pages.
+func (o *object) add(pages, length int) {
+	if pages > 0 {
+		o.pages, o.bytes = o.pages+pages, o.bytes+int64(length)
+	}
 }
 
 type delta struct {
@@ -52,7 +69,7 @@ type delta struct {
 
 // newFrames begins to collect. The caller calls stop.
 func (w *Writer) newFrames(ctx context.Context, number uint64) *frames {
-	f := &frames{w: w, number: number, nonce: rand.Uint64(), part: 1, done: make(map[remotelog.ObjectID]bool)}
+	f := &frames{w: w, number: number, nonce: rand.Uint64(), part: 1, stored: make(map[remotelog.ObjectID]object)}
 	ctx, f.cancel = context.WithCancel(ctx)
 	f.group, f.ctx = errgroup.WithContext(ctx)
 	f.group.SetLimit(w.o.Jobs)
@@ -74,15 +91,21 @@ func (f *frames) packID() remotelog.ObjectID {
 
 // add makes a frame of raw and sets refs to its place.
 func (f *frames) add(kind remotelog.Kind, raw []byte, refs ...*remotelog.Place) error {
-	return f.put(func(b []byte) []byte { return f.w.o.Compress(b, kind, raw) }, refs...)
+	pages := 0
+	if kind != remotelog.KindIndex {
+		f.raw += int64(len(raw))
+		pages = (len(raw) + remotelog.PageSize - 1) / remotelog.PageSize
+	}
+	return f.put(pages, func(b []byte) []byte { return f.w.o.Compress(b, kind, raw) }, refs...)
 }
 
-// put adds the frame that appendTo appends.
-func (f *frames) put(appendTo func([]byte) []byte, refs ...*remotelog.Place) error {
+// put adds the frame that appendTo appends, which has so many pages.
+func (f *frames) put(pages int, appendTo func([]byte) []byte, refs ...*remotelog.Place) error {
 	if !f.packing {
 		start := len(f.inline)
 		f.inline = appendTo(f.inline)
 		if len(f.inline) <= f.w.o.Inline {
+			f.has.add(pages, len(f.inline)-start)
 			place(refs, f.inlineID(), start, len(f.inline))
 			if !f.settled {
 				f.loose = append(f.loose, refs...)
@@ -94,7 +117,10 @@ func (f *frames) put(appendTo func([]byte) []byte, refs ...*remotelog.Place) err
 		keep := 0
 		if f.settled {
 			keep = start
+		} else {
+			f.packHas, f.has = f.has, object{}
 		}
+		f.packHas.add(pages, len(f.inline)-start)
 		f.pack = append(f.buffer(), f.inline[keep:]...)
 		f.inline = f.inline[:keep]
 		for _, p := range f.loose {
@@ -109,6 +135,7 @@ func (f *frames) put(appendTo func([]byte) []byte, refs ...*remotelog.Place) err
 	}
 	start := len(f.pack)
 	f.pack = appendTo(f.pack)
+	f.packHas.add(pages, len(f.pack)-start)
 	place(refs, f.packID(), start, len(f.pack))
 	return f.cut()
 }
@@ -132,8 +159,8 @@ func (f *frames) upload() error {
 	if len(f.pack) == 0 {
 		return nil
 	}
-	body, id := f.pack, f.packID()
-	f.pack = nil
+	body, id, has := f.pack, f.packID(), f.packHas
+	f.pack, f.packHas = nil, object{}
 	f.part++
 	f.objects++
 	f.uploaded += int64(len(body))
@@ -146,7 +173,8 @@ func (f *frames) upload() error {
 			return fmt.Errorf("put pack: %w", err)
 		}
 		f.mu.Lock()
-		f.done[id] = true
+		has.size = int64(len(body))
+		f.stored[id] = has
 		f.mu.Unlock()
 		f.free <- body[:0]
 		return nil

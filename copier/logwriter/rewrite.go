@@ -130,7 +130,7 @@ func (r *rewriting) objects(ctx context.Context, victims []*victim) error {
 	return nil
 }
 
-// object moves the frames that lie in an object, unless they are more than half of it.
+// object moves the frames that lie in an object, unless they are most of it.
 func (r *rewriting) object(v *victim, frames []foundFrame) error {
 	live := v.index
 	for _, f := range frames {
@@ -140,7 +140,7 @@ func (r *rewriting) object(v *victim, frames []foundFrame) error {
 		}
 		live += f.Length * int64(needed) / int64(f.pages)
 	}
-	if !v.small && 2*live >= v.size {
+	if !v.small && 100*live >= solidPercent*v.size {
 		v.spared = true
 		r.a.w.solid[v.id] = v.pages + 1
 		return nil
@@ -245,7 +245,7 @@ func (r *rewriting) frame(f foundFrame, layers []layerOf) error {
 		r.moved[[2]int{l.block, l.place}] = true
 	}
 	if f.kind == remotelog.KindChunk && len(layers) == 1 && r.layer(layers[0]).Pages == f.deltas[0].Pages {
-		return r.a.f.put(func(b []byte) []byte { return append(b, f.bytes...) }, &r.layer(layers[0]).Frame)
+		return r.a.f.put(f.pages, func(b []byte) []byte { return append(b, f.bytes...) }, &r.layer(layers[0]).Frame)
 	}
 	for _, at := range layers {
 		l, i := r.layer(at), chunkNumber(at.block, at.place)

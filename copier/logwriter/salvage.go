@@ -32,7 +32,7 @@ func (a *appending) salvage() {
 		*s = salvage{number: a.e.Number}
 	}
 	for _, c := range a.wholes {
-		if a.f.done[c.place.Object] && len(s.places) < maxSalvage {
+		if a.f.stored[c.place.Object].size > 0 && len(s.places) < maxSalvage {
 			if s.places == nil {
 				s.places = make(map[manifest.Fingerprint]remotelog.Place)
 			}

@@ -19,17 +19,14 @@ type usage struct {
 	pages  int   // of chunks
 	index  int64 // bytes of stored index blocks
 	blocks []int // that it has something of, ascending
-}
-
-// live is about how many bytes of the object are needed, if a page takes so many.
-func (u *usage) live(page float64) int64 {
-	return min(u.size, u.index+int64(float64(u.pages)*page))
+	need   int64 // about how many bytes are needed
 }
 
 // A scan is how much of all objects the newest entry needs.
 type scan struct {
-	objects []*usage
-	page    float64 // about how many bytes a page takes
+	objects []*usage // the oldest first
+	need    int64    // of all of them
+	small   int      // how many are small
 }
 
 // maxSamples is from how many frames the size of a page is estimated.
@@ -69,6 +66,7 @@ func (w *Writer) scan(ctx context.Context, h *head) (*scan, error) {
 		}
 		for p, n := range frames {
 			if len(samples) < maxSamples {
+				n = max(n, int(p.Length/(remotelog.PageSize+remotelog.FrameHead))) // it has at least so many
 				samples = append(samples, float64(p.Length)/float64(n))
 			}
 		}
@@ -81,11 +79,19 @@ func (w *Writer) scan(ctx context.Context, h *head) (*scan, error) {
 		s.objects = append(s.objects, u)
 	}
 	slices.SortFunc(s.objects, func(x, y *usage) int { return compareObjects(x.id, y.id) })
+	page := 0.0 // about how many bytes one takes, of objects of which it is not known
 	if len(samples) > 0 {
 		// A frame of which only a part is needed seems to have large pages, so the truth is among the small ones. Whoever
 		// relies on it has to look at the frames themselves.
 		slices.Sort(samples)
-		s.page = samples[len(samples)/4]
+		page = samples[len(samples)/4]
+	}
+	for _, u := range s.objects {
+		page := page
+		if o := w.known[u.id]; o.pages > 0 {
+			page = float64(o.bytes) / float64(o.pages)
+		}
+		u.need = min(u.size, u.index+int64(float64(u.pages)*page))
 	}
 	return s, nil
 }
@@ -94,16 +100,22 @@ func compareObjects(x, y remotelog.ObjectID) int {
 	return cmp.Or(cmp.Compare(x.Entry, y.Entry), cmp.Compare(x.Part, y.Part), cmp.Compare(x.Nonce, y.Nonce))
 }
 
-// sizes sets the sizes of the objects, from lists that begin at the oldest.
+// sizes sets the sizes of the objects: those that are known, others from lists that begin at the oldest of them.
 func (w *Writer) sizes(ctx context.Context, uses map[remotelog.ObjectID]*usage) error {
 	oldest := [2]uint64{remotelog.MaxNumber, remotelog.MaxNumber} // entry, pack
-	for id := range uses {
+	known := make(map[remotelog.ObjectID]object, len(uses))
+	for id, u := range uses {
+		if o, ok := w.known[id]; ok {
+			known[id], u.size = o, o.size
+			continue
+		}
 		kind := min(id.Part, 1)
 		oldest[kind] = min(oldest[kind], id.Entry)
 	}
+	w.known = known
 	set := func(id remotelog.ObjectID, info store.Info) {
 		if u := uses[id]; u != nil {
-			u.size = info.Size
+			u.size, known[id] = info.Size, object{size: info.Size}
 		}
 	}
 	if oldest[0] < remotelog.MaxNumber {

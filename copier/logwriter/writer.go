@@ -55,8 +55,9 @@ type Writer struct {
 	spent  map[int]int64 // bytes of overrides of blocks in entries since the block was stored
 	latest uint64        // the copy of the newest entry is that of this one; 0 if unknown
 	plain  ternary       // the store ignores conditions
-	// Objects that were found to be needed by more than half, when they had so many pages, plus one.
+	// Objects of which most was found to be needed, when that were so many pages, plus one.
 	solid map[remotelog.ObjectID]int
+	known map[remotelog.ObjectID]object // which never change
 	grown growth
 
 	salvaged salvage
@@ -80,6 +81,7 @@ func New(packs, entries store.Store, name string, o Options) *Writer {
 		packs: packs, entries: entries, name: name, o: o,
 		log:   logrep.New(packs, entries, name),
 		pages: newPageMemory(o.Remember),
+		known: make(map[remotelog.ObjectID]object),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"math/bits"
 	"slices"
@@ -169,19 +170,19 @@ func (u use) receive(g *gatherer, kind remotelog.Kind, raw []byte, deltas []remo
 	}
 	if deltas != nil {
 		kind, raw = remotelog.KindDelta, nil
-		d, ok := pick(deltas, int64(u.index), u.pages())
+		d, ok := find(deltas, int64(u.index))
 		spilled := false
 		if ok && u.left > 0 && g.scratch != nil {
 			var err error
-			if spilled, err = g.spill(d, manifest.ChunkLen(u.e.Size, u.index)); err != nil {
+			if spilled, err = g.spill(d, u.pages(), manifest.ChunkLen(u.e.Size, u.index)); err != nil {
 				return err
 			}
 		}
 		switch {
 		case spilled:
 			kind = remotelog.KindChunk
-		case ok:
-			raw = remotelog.AppendDeltas(nil, []remotelog.Delta{d})
+		case ok && d.Pages&u.pages() != 0:
+			raw = pick(d, u.pages())
 		}
 	}
 	u.frames[u.layer] = frame{kind, raw}
@@ -206,23 +207,39 @@ func (u use) receive(g *gatherer, kind remotelog.Kind, raw []byte, deltas []remo
 	return g.done(u.index, data)
 }
 
-// pick returns only these pages of a chunk, as far as deltas, which ascend, have them, and whether they have any.
-func pick(deltas []remotelog.Delta, number int64, pages uint16) (d remotelog.Delta, ok bool) {
+// find returns that of deltas, which ascend, which is of a chunk.
+func find(deltas []remotelog.Delta, number int64) (remotelog.Delta, bool) {
 	at, ok := slices.BinarySearchFunc(deltas, number, func(d remotelog.Delta, n int64) int { return cmp.Compare(d.Chunk, n) })
-	if !ok || deltas[at].Pages&pages == 0 {
+	if !ok {
 		return remotelog.Delta{}, false
 	}
-	d = remotelog.Delta{Chunk: number, Pages: deltas[at].Pages & pages}
-	d.Data = make([]byte, 0, bits.OnesCount16(d.Pages)*remotelog.PageSize)
-	rest := deltas[at].Data
-	for has := deltas[at].Pages; has != 0; has &= has - 1 {
-		page := rest[:min(remotelog.PageSize, len(rest))]
-		if d.Pages&(has&-has) != 0 {
-			d.Data = append(d.Data, page...)
+	return deltas[at], true
+}
+
+// pick returns the content of a frame that has only these pages, as far as d has them; at least one.
+func pick(d remotelog.Delta, pages uint16) []byte {
+	only := remotelog.Delta{Chunk: d.Chunk, Pages: d.Pages & pages}
+	only.Data = make([]byte, 0, bits.OnesCount16(only.Pages)*remotelog.PageSize)
+	for page, data := range eachPage(d) {
+		if pages&(1<<page) != 0 {
+			only.Data = append(only.Data, data...)
 		}
-		rest = rest[len(page):]
 	}
-	return d, true
+	return remotelog.AppendDeltas(nil, []remotelog.Delta{only})
+}
+
+// eachPage yields the pages that d has.
+func eachPage(d remotelog.Delta) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		rest := d.Data
+		for has := d.Pages; has != 0; has &= has - 1 {
+			n := min(remotelog.PageSize, len(rest))
+			if !yield(bits.TrailingZeros16(has), rest[:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
 }
 
 // keep remembers a frame for later windows, while there is room: whoever comes first stays, since the windows to come

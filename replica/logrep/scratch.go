@@ -25,23 +25,27 @@ type written struct {
 // chunkBuffers are for chunks that are read back.
 var chunkBuffers = sync.Pool{New: func() any { return new([manifest.ChunkSize]byte) }}
 
-// spill writes pages of a chunk of n bytes, unless they are not as many bytes as they should be.
-func (g *gatherer) spill(d remotelog.Delta, n int) (bool, error) {
-	last := bits.Len16(d.Pages) - 1
-	want := (bits.OnesCount16(d.Pages)-1)*remotelog.PageSize + min(remotelog.PageSize, n-last*remotelog.PageSize)
-	if last*remotelog.PageSize >= n || len(d.Data) < want {
+// spill writes these pages of a chunk of n bytes, unless d does not have all of them, as long as they should be. Successive ones are
+// written at once.
+func (g *gatherer) spill(d remotelog.Delta, pages uint16, n int) (bool, error) {
+	if pages&^d.Pages != 0 || pages&^remotelog.AllPages(n) != 0 {
 		return false, nil
 	}
-	data := d.Data[:want] // the last page may have been longer once
-	for pages := d.Pages; pages != 0; {
-		first := bits.TrailingZeros16(pages)
+	// Of successive pages of d the bytes are successive too. Only the last one may be short, or longer than it is now.
+	first := bits.TrailingZeros16(pages)
+	for first < remotelog.MaxLayers {
 		run := bits.TrailingZeros16(^(pages >> first))
-		part := data[:min(run*remotelog.PageSize, len(data))]
-		if _, err := g.scratch.WriteAt(part, d.Chunk*manifest.ChunkSize+int64(first)*remotelog.PageSize); err != nil {
+		at := bits.OnesCount16(d.Pages&(1<<first-1)) * remotelog.PageSize
+		from := first * remotelog.PageSize
+		want := min(n, from+run*remotelog.PageSize) - from
+		if at+want > len(d.Data) {
+			return false, nil
+		}
+		if _, err := g.scratch.WriteAt(d.Data[at:at+want], d.Chunk*manifest.ChunkSize+int64(from)); err != nil {
 			return false, err
 		}
-		data = data[len(part):]
 		pages &^= (1<<run - 1) << first
+		first = bits.TrailingZeros16(pages)
 	}
 	return true, nil
 }
