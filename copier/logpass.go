@@ -311,8 +311,7 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 	case errors.Is(err, logwriter.ErrSuperseded):
 		return fmt.Errorf("%w: %w", ErrSuperseded, err)
 	case errors.As(err, &fenced):
-		return fmt.Errorf("%w: entry %d was appended by %s at %s",
-			ErrFenced, fenced.Entry, fenced.Writer, fenced.Appended.Format(time.RFC3339))
+		return fmt.Errorf("%w: %s", ErrFenced, fenced.Reason())
 	case err != nil:
 		return err
 	}

@@ -25,18 +25,25 @@ type FencedError struct {
 	Owner    remotelog.Owner
 	Writer   string // who appended it, for people to read
 	Appended time.Time
+	Stranger bool // that is long ago, but by what they have, the snapshot is none of the same database
 }
 
 // Error describes the other writer on one line.
-func (e *FencedError) Error() string {
-	return fmt.Sprintf("%v: entry %d was appended by %s at %s",
-		ErrFenced, e.Entry, e.Writer, e.Appended.Format(time.RFC3339))
+func (e *FencedError) Error() string { return fmt.Sprintf("%v: %s", ErrFenced, e.Reason()) }
+
+// Reason describes the other writer.
+func (e *FencedError) Reason() string {
+	s := fmt.Sprintf("entry %d was appended by %s at %s", e.Entry, e.Writer, e.Appended.Format(time.RFC3339))
+	if e.Stranger {
+		s += ", and has nothing of this database"
+	}
+	return s
 }
 
 // Unwrap returns ErrFenced.
 func (e *FencedError) Unwrap() error { return ErrFenced }
 
-func fencedBy(e *remotelog.Entry) error {
+func fencedBy(e *remotelog.Entry) *FencedError {
 	return &FencedError{Entry: e.Number, Owner: e.Owner, Writer: e.Writer, Appended: e.Appended}
 }
 

@@ -2,9 +2,13 @@ package logwriter
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
@@ -74,14 +78,47 @@ func TestDamagedPagesAreNotRecalled(t *testing.T) {
 	}
 }
 
+// TestGrowthIsRecalled: what decides about compactions outlives the process.
+func TestGrowthIsRecalled(t *testing.T) {
+	s := mem.New()
+	first, second := New(s, s, "replica", Options{}), New(s, s, "replica", Options{})
+	first.grown = growth{small: 3, bytes: 1 << 40, raw: 1 << 41, size: 70_000, need: 60_000}
+	for i := range 300 {
+		id := remotelog.ObjectID{Entry: uint64(i), Part: uint32(i % 3), Nonce: uint64(i%3) << 60}
+		first.known[id] = object{size: int64(i) << 30, pages: i, bytes: int64(i) << 20}
+	}
+	if err := second.Recall(first.Pages()); err != nil {
+		t.Fatal(err)
+	}
+	if second.grown != first.grown || !maps.Equal(second.known, first.known) {
+		t.Errorf("got %+v and %d objects", second.grown, len(second.known))
+	}
+}
+
+// FuzzRecall looks behind the check, which otherwise lets nothing through.
 func FuzzRecall(f *testing.F) {
 	s := mem.New()
 	w := New(s, s, "replica", Options{})
 	memorize(w, 3, 3)
-	f.Add(w.Pages())
+	w.grown = growth{small: 3, bytes: 4, raw: 5, size: 6, need: 7}
+	w.known[remotelog.ObjectID{Entry: 8}] = object{9, 10, 11}
+	w.salvaged = salvage{12, map[manifest.Fingerprint]remotelog.Place{
+		{Hi: 13}: {Object: remotelog.ObjectID{Entry: 12, Part: 1, Nonce: 14}, Offset: 15, Length: 16},
+	}}
+	whole := w.Pages()
+	f.Add(whole[len(pagesMagic) : len(whole)-8])
 	f.Fuzz(func(t *testing.T, b []byte) {
+		b = append([]byte(pagesMagic), b...)
+		b = binary.BigEndian.AppendUint64(b, xxh3.Hash(b))
 		w := New(s, s, "replica", Options{})
-		if err := w.Recall(b); err != nil && !errors.Is(err, remotelog.ErrCorrupt) {
+		err := w.Recall(b)
+		switch {
+		case err == nil:
+			again := New(s, s, "replica", Options{})
+			if err := again.Recall(w.Pages()); err != nil || again.grown != w.grown || !maps.Equal(again.known, w.known) {
+				t.Errorf("what was recalled is not recalled again: %v", err)
+			}
+		case !errors.Is(err, remotelog.ErrCorrupt):
 			t.Error(err)
 		}
 	})

@@ -61,6 +61,7 @@ type Writer struct {
 	grown growth
 
 	salvaged salvage
+	stranger stranger
 }
 
 // A ternary is a truth that may not be known.
@@ -152,7 +153,7 @@ func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take
 	foreign := newest != nil && !newest.Owner.Same(w.o.Owner)
 	switch {
 	case foreign && !take:
-		if err := w.adopt(h); err != nil {
+		if err := w.adopt(ctx, h, m, src); err != nil {
 			return Result{}, err
 		}
 	case newest == nil || foreign:
@@ -173,23 +174,6 @@ func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take
 		SourceTime: m.SourceTime, Generator: m.Generator, Writer: m.Writer,
 	}
 	return w.compose(ctx, h, e, func(a *appending) error { return a.snapshot(ctx, m, src) })
-}
-
-// adopt decides whether the replica of another owner may be appended to. A Writer that had it already and lost it
-// does not take it back by itself.
-func (w *Writer) adopt(h *head) error {
-	if w.owned {
-		w.fenced = fencedBy(h.Entry)
-		return w.fenced
-	}
-	age := w.o.Now().Sub(h.Info.ModTime)
-	if w.o.Adopt < 0 || age < w.o.Adopt {
-		w.forget() // it may be old enough the next time
-		return fencedBy(h.Entry)
-	}
-	w.o.Logger.Warn("adopting the replica of a writer that has not appended lately",
-		"name", w.name, "entry", h.Entry.Number, "writer", h.Entry.Writer, "age", age)
-	return nil
 }
 
 // Close refreshes the copy of the newest entry if it is stale. The Writer must not be used afterwards.
