@@ -99,7 +99,7 @@ func parseGrowth(b []byte) (g growth, rest []byte, ok bool) {
 	var all [5]int64
 	for i := range all {
 		n, size := binary.Uvarint(b)
-		if size <= 0 || n > manifest.MaxSize {
+		if size <= 0 || n > 1<<62 {
 			return growth{}, nil, false
 		}
 		all[i], b = int64(n), b[size:]
