@@ -140,7 +140,7 @@ func (p *pass) compact(ctx context.Context) {
 			rate := float64(c.Bytes) / time.Since(began).Seconds()
 			s.budget = min(max(int64(rate*compactTime.Seconds()), compactLeast), compactMost)
 		}
-		log.Debug("replica compacted", "objects", c.Before, "freed", c.FreedBytes, "written", c.Bytes)
+		log.Debug("replica compacted", "objects", c.Freed, "freed", c.FreedBytes, "written", c.Bytes)
 		if c.More {
 			p.lookAgain(time.Now().Add(p.c.opts.Spacing))
 		}

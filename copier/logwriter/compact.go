@@ -7,16 +7,16 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 )
 
 const (
 	// smallObject is the size below which an object counts as small.
 	smallObject = 256 << 10
-	// maxSmall is how many small objects the newest state may lie in before they are put together; the youngest keepSmall are left
+	// maxSmall is how many small objects the newest state may lie in before they are put together; the youngest quarter is left
 	// alone then. A restore has to ask for each of them, and so has a compaction.
-	maxSmall  = 128
-	keepSmall = 32
+	maxSmall = 128
 	// minGain is how many bytes there must be to free.
 	minGain = 64 << 10
 	// dueBytes is below how many bytes appended no compaction is due.
@@ -35,27 +35,25 @@ const (
 type Budget struct {
 	// Bytes is about how many bytes are written at most; 32 MiB if zero. At most some times as many are read.
 	Bytes int64
-	// Requests is about how many requests the rewriting takes at most; 256 if zero. To find out what there is to do takes one for each index block
-	// that is not remembered (of 256 MiB of a database) and one for 1000 objects besides.
+	// Requests is about how many requests the rewriting takes at most; 256 if zero. To find out what there is to do, once for all calls
+	// until there is no more, takes one for each index block (of 256 MiB of a database) and one for 1000 objects besides, if they are not remembered.
 	Requests int
 }
 
 // A Compaction says what Compact did.
 type Compaction struct {
 	Result
-	Before      int   // objects that the newest state was in before
-	BeforeBytes int64 // that they had
-	Freed       int   // of them, that the newest state is not in any more: it is for Prune to remove them
-	FreedBytes  int64 // that those had
-	More        bool  // there is more to do than the budget allowed
+	Freed      int   // objects that the newest state is not in any more: it is for Prune to remove them
+	FreedBytes int64 // that those had
+	More       bool  // there is more to do than the budget allowed
 }
 
-// A growth is how the objects of the newest state have grown since the last compaction found nothing more to do.
+// A growth is how the objects of the newest state have grown since a compaction looked at them.
 type growth struct {
-	small int   // objects that there are: those that were left, and entries since
+	small int   // objects that there are: those that were there then, and entries since
 	bytes int64 // that were appended
 	raw   int64 // of pages in these, before they were compressed
-	size  int64 // of the objects that there were then; 0 if not known
+	size  int64 // of the objects that there were then, without what was freed since; 0 if not known
 	need  int64 // what the state needed of them
 }
 
@@ -75,8 +73,11 @@ func (g *growth) due(size int64) bool {
 		room = int64(float64(size) * (widePercent - 100) / 100 * min(1, float64(g.bytes)/float64(g.raw)))
 	}
 	// If the last compaction left more than it should have, the next one had better wait for something to gain.
-	return g.small > maxSmall || g.bytes > max(dueBytes, room, g.size/10)
+	return g.small > mostSmall(size) || g.bytes > max(dueBytes, room, g.size/10)
 }
+
+// mostSmall is how many small objects a state of so many bytes may lie in: to find out what to do about them takes a request for every index block.
+func mostSmall(size int64) int { return max(maxSmall, 2*manifest.BlockCount(manifest.Count(size))) }
 
 // CompactionDue says whether so much has been appended since the last Compact with nothing left that another may have something to do. It
 // costs nothing.
@@ -86,7 +87,7 @@ func (w *Writer) CompactionDue() bool {
 	if w.head == nil || w.head.Head == nil {
 		return false
 	}
-	return w.grown.due(w.head.Entry.Size)
+	return len(w.plan) > 0 || w.behind || w.grown.due(w.head.Entry.Size)
 }
 
 // Compact moves what the newest state needs out of objects of which it needs least, if all of them have much more than
@@ -123,25 +124,15 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 	if err := w.verify(ctx, h); err != nil {
 		return c, err
 	}
-	s, err := w.scan(ctx, h)
-	if err != nil {
-		return c, fmt.Errorf("compact: %w", err)
-	}
-	for _, u := range s.objects {
-		c.Before, c.BeforeBytes = c.Before+1, c.BeforeBytes+u.size
-	}
-	victims, more := w.choose(s, h.number(), b)
-	c.More = more
-	defer func() {
-		if err == nil && !c.More {
-			w.grown = growth{size: c.BeforeBytes - c.FreedBytes + c.Bytes, need: s.need, small: s.small}
-			for _, v := range victims {
-				if v.size < smallObject && !v.spared {
-					w.grown.small--
-				}
-			}
+	if len(w.plan) == 0 {
+		s, err := w.scan(ctx, h)
+		if err != nil {
+			return c, fmt.Errorf("compact: %w", err)
 		}
-	}()
+		w.grown, w.behind = growth{}, false
+		w.plan = w.choose(s, h.Entry)
+	}
+	victims := w.next(b)
 	if len(victims) == 0 {
 		return c, nil
 	}
@@ -154,28 +145,46 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 	}
 	e := *h.Entry
 	e.Takeover = false
+	grown := w.grown
 	c.Result, err = w.compose(ctx, h, &e, func(a *appending) error {
 		r.a = a
 		return r.run(ctx, victims)
 	})
-	if err != nil {
-		if errors.Is(err, errNothing) {
-			c.Entry, c.Unchanged, err = h.number(), true, nil
-		}
+	switch {
+	case errors.Is(err, errNothing):
+		c.Entry, c.Unchanged = h.number(), true
+	case err != nil:
+		w.dropPlan() // what it was made for may not be so any more
 		return c, err
 	}
+	w.plan = w.plan[len(victims):]
+	c.More = len(w.plan) > 0
+	w.grown = grown // what was moved is not new
+	if w.grown.size += c.Bytes; c.Bytes > 0 && c.Bytes < smallObject {
+		w.grown.small++
+	}
 	for _, v := range victims {
-		if !v.spared {
-			c.Freed, c.FreedBytes = c.Freed+1, c.FreedBytes+v.size
+		if v.spared {
+			continue
+		}
+		c.Freed, c.FreedBytes = c.Freed+1, c.FreedBytes+v.size
+		if v.size < smallObject {
+			w.grown.small--
 		}
 	}
+	w.grown.size -= c.FreedBytes
 	return c, nil
 }
 
-// A victim is an object out of which everything is to be moved.
-type victim struct {
+// A candidate is an object out of which everything is to be moved.
+type candidate struct {
 	*usage
-	small  bool // also if more than half of it is needed
+	small bool // also if most of it is needed
+}
+
+// A victim is one that is being rewritten.
+type victim struct {
+	candidate
 	spared bool // it was not, after all
 	frames map[remotelog.Place][]layerOf
 }
@@ -187,10 +196,10 @@ type layerOf struct {
 }
 
 // choose returns the objects that are to be rewritten, those first of which least is needed.
-func (w *Writer) choose(s *scan, newest uint64, b Budget) (victims []*victim, more bool) {
+func (w *Writer) choose(s *scan, newest *remotelog.Entry) (chosen []candidate) {
 	known := make(map[remotelog.ObjectID]int)
-	size := int64(0)
-	var others []*victim
+	size, small := int64(0), 0
+	need := &w.grown.need
 	for _, u := range s.objects { // the oldest first
 		if n, ok := w.solid[u.id]; ok {
 			known[u.id] = n
@@ -199,55 +208,66 @@ func (w *Writer) choose(s *scan, newest uint64, b Budget) (victims []*victim, mo
 			}
 		}
 		if u.size < smallObject {
-			s.small++
+			small++
 		}
-		size, s.need = size+u.size, s.need+u.need
+		size, *need = size+u.size, *need+u.need
 	}
 	w.solid = known
-	merge := 0
-	if s.small > maxSmall {
-		merge = s.small - keepSmall
+	w.grown.size, w.grown.small = size, small
+	merge, most := 0, mostSmall(newest.Size)
+	if small > most {
+		merge = small - most/4
 	}
 	left := size
+	var others []candidate
 	for _, u := range s.objects {
-		if u.id == (remotelog.ObjectID{Entry: newest}) {
-			continue // most of it may be its header, but that is needed
-		}
-		v := &victim{usage: u, frames: make(map[remotelog.Place][]layerOf)}
 		switch {
+		case u.id == (remotelog.ObjectID{Entry: newest.Number}):
+			// Most of it may be its header, but that is needed.
 		case u.size < smallObject && merge > 0:
-			v.small = true
 			merge--
-			victims = append(victims, v)
+			chosen = append(chosen, candidate{u, true})
 			left -= u.size - u.need
 		case 100*u.need < solidPercent*u.size:
-			others = append(others, v)
+			others = append(others, candidate{u, false})
 		}
 	}
-	byNeed := func(x, y *victim) int {
+	byNeed := func(x, y candidate) int {
 		return cmp.Compare(float64(x.need)/float64(x.size), float64(y.need)/float64(y.size))
 	}
 	slices.SortStableFunc(others, byNeed)
-	if 100*size > widePercent*s.need {
-		for _, v := range others {
-			if 100*left <= tightPercent*s.need {
+	if 100*size > widePercent**need {
+		for _, o := range others {
+			if 100*left <= tightPercent**need {
 				break
 			}
-			victims = append(victims, v)
-			left -= v.size - v.need
+			chosen = append(chosen, o)
+			left -= o.size - o.need
 		}
 	}
-	if size-left < minGain && s.small <= maxSmall {
-		return nil, false
+	if size-left < minGain && small <= most {
+		return nil
 	}
-	slices.SortStableFunc(victims, byNeed)
+	slices.SortStableFunc(chosen, byNeed)
+	return chosen
+}
+
+// dropPlan makes the next compaction look again at what there is to do.
+func (w *Writer) dropPlan() {
+	w.behind = w.behind || len(w.plan) > 0
+	w.plan = nil
+}
+
+// next returns the objects of the plan that the budget allows to rewrite, at least one.
+func (w *Writer) next(b Budget) (victims []*victim) {
 	bytes, requests := int64(0), 1
-	for i, v := range victims {
-		bytes += v.need
+	for i, o := range w.plan {
+		bytes += o.need
 		requests++
 		if i > 0 && (bytes > b.Bytes || requests+int(bytes)/w.o.PackSize > b.Requests) {
-			return victims[:i], true
+			break
 		}
+		victims = append(victims, &victim{candidate: o, frames: make(map[remotelog.Place][]layerOf)})
 	}
-	return victims, false
+	return victims
 }

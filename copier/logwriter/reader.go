@@ -76,6 +76,7 @@ func (w *Writer) current(ctx context.Context) (*head, error) {
 // only used where it fits.
 func (w *Writer) forget() {
 	w.head, w.spent = nil, nil
+	w.dropPlan()
 	w.blocks.clear()
 }
 

@@ -295,6 +295,9 @@ func (r *rewriting) blocks(ctx context.Context) error {
 			continue
 		}
 		for _, b := range v.blocks {
+			if b >= len(r.a.old.blocks()) {
+				break // the database has become shorter since
+			}
 			if s := r.a.old.blocks()[b].Stored; !s.IsZero() && s.Object == v.id {
 				anew[b] = true
 			}

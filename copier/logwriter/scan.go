@@ -25,8 +25,6 @@ type usage struct {
 // A scan is how much of all objects the newest entry needs.
 type scan struct {
 	objects []*usage // the oldest first
-	need    int64    // of all of them
-	small   int      // how many are small
 }
 
 // maxSamples is from how many frames the size of a page is estimated.

@@ -56,9 +56,11 @@ type Writer struct {
 	latest uint64        // the copy of the newest entry is that of this one; 0 if unknown
 	plain  ternary       // the store ignores conditions
 	// Objects of which most was found to be needed, when that were so many pages, plus one.
-	solid map[remotelog.ObjectID]int
-	known map[remotelog.ObjectID]object // which never change
-	grown growth
+	solid  map[remotelog.ObjectID]int
+	known  map[remotelog.ObjectID]object // which never change
+	grown  growth
+	plan   []candidate // what compactions still have to do
+	behind bool        // there was a plan that has to be made anew
 
 	salvaged salvage
 	stranger stranger
