@@ -48,34 +48,21 @@ func (w *Writer) Recall(b []byte) error {
 	if end < len(pagesMagic) || string(b[:len(pagesMagic)]) != pagesMagic || binary.BigEndian.Uint64(b[end:]) != xxh3.Hash(b[:end]) {
 		return corrupt("it is not what was saved")
 	}
-	grown, b, ok := parseGrowth(b[len(pagesMagic):end])
-	var known map[remotelog.ObjectID]object
-	if ok {
-		known, b, ok = parseObjects(b)
-	}
-	var salvaged salvage
-	if ok {
-		salvaged, b, ok = parseSalvage(b)
-	}
-	if !ok {
-		return corrupt("it ends within what was uploaded")
+	p := &parser{b[len(pagesMagic):end], true}
+	grown, known, salvaged := p.parseGrowth(), p.parseObjects(), p.parseSalvage()
+	if !p.ok {
+		return corrupt("it ends within what helps")
 	}
 	var all []knownChunk
-	for len(b) > 0 {
-		number, size := binary.Uvarint(b)
-		if size <= 0 || number >= manifest.MaxSize/manifest.ChunkSize || len(b) < size+sumSize+1 {
+	for len(p.rest) > 0 {
+		k := knownChunk{int(p.number(manifest.MaxSize/manifest.ChunkSize - 1)), knownPages{sum: sumAt(p.bytes(sumSize))}}
+		n := int(p.number(uint64(len(k.pages))))
+		for i := range n {
+			k.pages[i] = sumAt(p.bytes(sumSize))
+		}
+		if !p.ok {
 			return corrupt("it ends within a chunk")
 		}
-		k := knownChunk{int(number), knownPages{sum: sumAt(b[size:])}}
-		n := int(b[size+sumSize])
-		b = b[size+sumSize+1:]
-		if n > len(k.pages) || len(b) < n*sumSize {
-			return corrupt("it ends within the pages of a chunk")
-		}
-		for i := range n {
-			k.pages[i] = sumAt(b[i*sumSize:])
-		}
-		b = b[n*sumSize:]
 		all = append(all, k)
 	}
 	w.mu.Lock()
@@ -94,17 +81,9 @@ func appendGrowth(b []byte, g *growth) []byte {
 	return b
 }
 
-// parseGrowth returns what appendGrowth appended, and the rest of b.
-func parseGrowth(b []byte) (g growth, rest []byte, ok bool) {
-	var all [5]int64
-	for i := range all {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > 1<<62 {
-			return growth{}, nil, false
-		}
-		all[i], b = int64(n), b[size:]
-	}
-	return growth{small: int(all[0]), bytes: all[1], raw: all[2], size: all[3], need: all[4]}, b, true
+func (p *parser) parseGrowth() growth {
+	number := func() int64 { return int64(p.number(1 << 62)) }
+	return growth{small: int(number()), bytes: number(), raw: number(), size: number(), need: number()}
 }
 
 // maxObjects is of how many objects is remembered what they have.
@@ -125,28 +104,44 @@ func appendObjects(b []byte, objects map[remotelog.ObjectID]object) []byte {
 	return b
 }
 
-// parseObjects returns what appendObjects appended, and the rest of b.
-func parseObjects(b []byte) (objects map[remotelog.ObjectID]object, rest []byte, ok bool) {
-	ok = true
-	number := func(most uint64) uint64 {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > most {
-			ok = false
-			return 0
+func (p *parser) parseObjects() map[remotelog.ObjectID]object {
+	objects := make(map[remotelog.ObjectID]object)
+	for range p.number(maxObjects) {
+		if !p.ok {
+			break
 		}
-		b = b[size:]
-		return n
+		id := remotelog.ObjectID{Entry: p.number(remotelog.MaxNumber), Part: uint32(p.number(1<<32 - 1)), Nonce: binary.BigEndian.Uint64(p.bytes(8))}
+		objects[id] = object{size: int64(p.number(remotelog.MaxOffset)), pages: int(p.number(1 << 30)), bytes: int64(p.number(remotelog.MaxOffset))}
 	}
-	objects = make(map[remotelog.ObjectID]object)
-	for range number(maxObjects) {
-		id := remotelog.ObjectID{Entry: number(remotelog.MaxNumber), Part: uint32(number(1<<32 - 1))}
-		if !ok || len(b) < 8 {
-			return nil, nil, false
-		}
-		id.Nonce, b = binary.BigEndian.Uint64(b), b[8:]
-		objects[id] = object{size: int64(number(remotelog.MaxOffset)), pages: int(number(1 << 30)), bytes: int64(number(remotelog.MaxOffset))}
+	return objects
+}
+
+// A parser reads what was appended to a slice. After a failure, all that it reads is zero.
+type parser struct {
+	rest []byte
+	ok   bool
+}
+
+// number reads a varint, which must not be more than most.
+func (p *parser) number(most uint64) uint64 {
+	n, size := binary.Uvarint(p.rest)
+	if !p.ok || size <= 0 || n > most {
+		p.ok = false
+		return 0
 	}
-	return objects, b, ok
+	p.rest = p.rest[size:]
+	return n
+}
+
+// bytes reads n bytes.
+func (p *parser) bytes(n int) []byte {
+	if !p.ok || len(p.rest) < n {
+		p.ok = false
+		return make([]byte, n)
+	}
+	b := p.rest[:n]
+	p.rest = p.rest[n:]
+	return b
 }
 
 func appendSum(b []byte, f manifest.Fingerprint) []byte {

@@ -81,38 +81,23 @@ func appendSalvage(b []byte, s *salvage) []byte {
 	return b
 }
 
-// parseSalvage returns what appendSalvage appended, and the rest of b. It reports false if there is anything else.
-func parseSalvage(b []byte) (s salvage, rest []byte, ok bool) {
-	number := func(most uint64) uint64 {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > most {
-			ok = false
-			return 0
+// parseSalvage is the reverse of appendSalvage.
+func (p *parser) parseSalvage() (s salvage) {
+	s.number = p.number(remotelog.MaxNumber)
+	for range p.number(maxSalvage) {
+		if !p.ok {
+			break
 		}
-		b = b[size:]
-		return n
-	}
-	ok = true
-	s.number = number(remotelog.MaxNumber)
-	for range number(maxSalvage) {
-		if len(b) < sumSize {
-			return salvage{}, nil, false
-		}
-		sum := sumAt(b)
-		b = b[sumSize:]
-		id := remotelog.ObjectID{Entry: s.number, Part: uint32(number(1<<32 - 1))}
-		if len(b) < 8 {
-			return salvage{}, nil, false
-		}
-		id.Nonce, b = binary.BigEndian.Uint64(b), b[8:]
-		place := remotelog.Place{Object: id, Offset: int64(number(1 << 40)), Length: int64(number(1 << 30))}
-		if !ok || id.Part == 0 {
-			return salvage{}, nil, false
+		sum := sumAt(p.bytes(sumSize))
+		id := remotelog.ObjectID{Entry: s.number, Part: uint32(p.number(1<<32 - 1)), Nonce: binary.BigEndian.Uint64(p.bytes(8))}
+		place := remotelog.Place{Object: id, Offset: int64(p.number(1 << 40)), Length: int64(p.number(1 << 30))}
+		if id.Part == 0 {
+			p.ok = false
 		}
 		if s.places == nil {
 			s.places = make(map[manifest.Fingerprint]remotelog.Place)
 		}
 		s.places[sum] = place
 	}
-	return s, b, ok
+	return s
 }
