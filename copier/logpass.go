@@ -35,6 +35,9 @@ type logState struct {
 // savePages is how long what is known of pages may be lost with the process.
 const savePages = 10 * time.Minute
 
+// keepEvery is how long what was uploaded of an append may be lost with the process.
+const keepEvery = 10 * time.Second
+
 // A compaction keeps snapshots waiting, so it writes what takes about compactTime, as far as that is within the bounds.
 const (
 	compactTime  = time.Second
@@ -69,6 +72,7 @@ func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, erro
 	w := logwriter.New(newMeter(p.c, p.e, cl.Chunks), newMeter(p.c, p.e, cl.Manifests), name, logwriter.Options{
 		Owner: owner, Adopt: adopt, Logger: p.c.opts.Logger.With("db", p.meta.Path, "target", p.out.target),
 		Compress: p.c.cores.frame, Inline: tuning.LogInline, PackSize: tuning.LogPackSize,
+		Keep: p.keepPages(name),
 	})
 	if p.e.logs == nil {
 		p.e.logs = make(map[string]*logState)
@@ -84,6 +88,20 @@ func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, erro
 		p.c.opts.Logger.Debug("pages not recalled", "name", name, "err", err)
 	}
 	return w, nil
+}
+
+// keepPages returns what keeps, now and then, what was uploaded of an append that may take hours.
+func (p *pass) keepPages(name string) func(func() []byte) {
+	c, root, target, last := p.c, p.e.root, p.e.key.Target, time.Now()
+	return func(pages func() []byte) {
+		if time.Since(last) < keepEvery {
+			return
+		}
+		if err := root.WritePages(target, name, pages()); err != nil {
+			c.opts.Logger.Debug("pages not saved", "name", name, "err", err)
+		}
+		last = time.Now() // the more there is, the longer it takes
+	}
 }
 
 // owner is on whose behalf this spool's snapshots are appended. The file is known again when the spool is lost, also

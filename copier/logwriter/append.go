@@ -21,6 +21,7 @@ type appending struct {
 
 	changed []*changedBlock // not yet in e
 	wholes  []whole         // up to maxSalvage of them
+	kept    int             // packs that were there when they were offered to be kept
 
 	// What the Writer is to remember once the entry is there.
 	known   []knownChunk
@@ -144,6 +145,7 @@ func (a *appending) block(ctx context.Context, m *manifest.Manifest, b int, src 
 			return err
 		}
 		c.overrides = append(c.overrides, remotelog.Override{Place: place, Chunk: chunk})
+		a.keep()
 	}
 	return nil
 }

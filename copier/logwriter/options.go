@@ -32,6 +32,9 @@ type Options struct {
 	Now func() time.Time
 	// Compress makes frames; nil means remotelog.AppendFrame. Others bound how much is compressed at a time.
 	Compress func(b []byte, kind remotelog.Kind, raw []byte) []byte
+	// Keep is called now and then while an append is uploading packs: what pages returns is what Pages would if the append had failed
+	// by then. Whoever keeps it does not upload these packs again after a crash. It may be nil.
+	Keep func(pages func() []byte)
 	// Request is told of each request before it is sent, with the bytes of its body. It may be nil, and is
 	// called concurrently.
 	Request func(verb store.Verb, bytes int)

@@ -21,6 +21,11 @@ const sumSize = 16
 func (w *Writer) Pages() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.encode()
+}
+
+// encode is Pages by who has the lock.
+func (w *Writer) encode() []byte {
 	b := appendGrowth([]byte(pagesMagic), &w.grown)
 	b = appendObjects(b, w.known)
 	b = appendSalvage(b, &w.salvaged)

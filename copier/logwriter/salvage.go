@@ -25,8 +25,10 @@ type whole struct {
 	place *remotelog.Place
 }
 
-// salvage remembers what was uploaded of an entry that could not be appended. Nothing is under way any more.
+// salvage remembers what was uploaded of an entry that could not be appended, or not yet.
 func (a *appending) salvage() {
+	a.f.mu.Lock()
+	defer a.f.mu.Unlock()
 	s := &a.w.salvaged
 	if s.number != a.e.Number {
 		*s = salvage{number: a.e.Number}
@@ -39,6 +41,24 @@ func (a *appending) salvage() {
 			s.places[c.sum] = *c.place
 		}
 	}
+}
+
+// keep offers what is known of packs that were uploaded to be kept, when there are more of them: the process may be killed.
+func (a *appending) keep() {
+	if a.w.o.Keep == nil {
+		return
+	}
+	a.f.mu.Lock()
+	n := len(a.f.stored)
+	a.f.mu.Unlock()
+	if n == a.kept {
+		return
+	}
+	a.kept = n
+	a.w.o.Keep(func() []byte {
+		a.salvage()
+		return a.w.encode()
+	})
 }
 
 // salvageable forgets what cannot be used for an entry: what was made for another one, and what is not in the store any more.

@@ -20,6 +20,7 @@ func TestFailedAppendIsResumed(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		again   bool // by another writer
+		killed  bool // which has only what was kept meanwhile
 		forgets bool // which was told nothing
 		between func(t *testing.T, s store.Store)
 		lost    int // packs that are sent once more
@@ -28,6 +29,7 @@ func TestFailedAppendIsResumed(t *testing.T) {
 		{name: "the same writer"},
 		{name: "another writer", again: true},
 		{name: "another writer that knows nothing", again: true, forgets: true, lost: packs/2 + 1},
+		{name: "another writer after a kill", again: true, killed: true, lost: 2}, // those that were under way last
 		{name: "a newer state", change: 10},
 		{name: "a newer state, another writer", again: true, change: 10},
 		{name: "packs that are gone", lost: 2, between: func(t *testing.T, s store.Store) {
@@ -57,6 +59,8 @@ func TestFailedAppendIsResumed(t *testing.T) {
 			faulty := storefault.New(inner, nil)
 			s := count(faulty)
 			o := logwriter.Options{Owner: owner(1), PackSize: perPack*manifest.ChunkSize - 1000, Inline: -1, Jobs: 1}
+			var kept []byte
+			o.Keep = func(pages func() []byte) { kept = pages() }
 			w := logwriter.New(s, s, testName, o)
 			data := random(packs*perPack*manifest.ChunkSize, 1)
 			// Requests of before the first pack are few, and their number does not matter.
@@ -81,6 +85,9 @@ func TestFailedAppendIsResumed(t *testing.T) {
 			}
 			if c.again {
 				pages := w.Pages()
+				if c.killed {
+					pages = kept
+				}
 				w = logwriter.New(s, s, testName, o)
 				if !c.forgets {
 					check(t, w.Recall(pages))
