@@ -21,6 +21,9 @@ const (
 	// repairBusy is how long a repair waits for a lock: others wait for the repair.
 	repairBusy = time.Second
 
+	// repairRace is how long one database is repaired before the next gets its turn.
+	repairRace = 500 * time.Millisecond
+
 	// pruneInterval is how often spools are looked for that are gone.
 	pruneInterval = time.Minute
 
@@ -100,7 +103,7 @@ func (r *repairs) run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			r.repair(ctx, path)
+			r.race(ctx, path)
 		}
 		if look {
 			looked = time.Now()
@@ -117,6 +120,24 @@ func (r *repairs) nextLook(last time.Time) time.Duration {
 		return repairInterval
 	}
 	return max(time.Until(next), time.Until(last.Add(repairPace)))
+}
+
+// race repairs a database, again and again as long as its snapshot has just given way to a writer: who comes back late has lost
+// what the writer did meanwhile. Other databases wait for that.
+func (r *repairs) race(ctx context.Context, path string) {
+	end := time.Now().Add(repairRace)
+	for {
+		r.repair(ctx, path)
+		at, putOff := r.e.manager.PutOffUntil(path)
+		if now := time.Now(); !putOff || at.After(now.Add(repairPace)) || now.After(end) || r.again[path] != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Until(at)):
+		}
+	}
 }
 
 func (r *repairs) repair(ctx context.Context, path string) {

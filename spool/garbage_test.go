@@ -1,6 +1,7 @@
 package spool_test
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,6 +37,60 @@ func TestGarbage(t *testing.T) {
 	if most > 3*n {
 		t.Errorf("%d chunks were staged at once for a database of %d", most, n)
 	}
+}
+
+// Much garbage is not removed at once, but soon, and never what is needed; nor does it become more and more.
+func TestMuchGarbage(t *testing.T) {
+	const n = 700
+	r := openRoot(t, t.TempDir(), nil)
+	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
+	c := consumer(t, r, p.Key())
+	remote := spooltest.NewRemote()
+	staged := func() int {
+		names, err := c.StagedChunks()
+		check(t, err)
+		return len(names)
+	}
+	distinct := func(seed byte) []byte {
+		db := content(n, seed)
+		for i := range n {
+			binary.BigEndian.PutUint16(db[(i+1)*manifest.ChunkSize-8:], uint16(i+1))
+		}
+		return db
+	}
+	check(t, snapshot(t, p, distinct(1), 1)) // is published, so that all of it is garbage
+	before := staged()
+	if before == 0 || before > n {
+		t.Fatalf("%d chunks are left of %d", before, n)
+	}
+	db := distinct(1)
+	for i := byte(2); staged() > 0 && i < 20; i++ { // small ones, of which the first waits behind ready
+		db[5*manifest.ChunkSize] = i
+		m, data := describe(t, db, uint64(i))
+		check(t, p.StageChunk(m.Chunks[5], db[5*manifest.ChunkSize:6*manifest.ChunkSize]))
+		check(t, p.StageManifest(name, data))
+		last := []manifest.Fingerprint{m.Chunks[5]}
+		check(t, p.CollectGarbage(false, n-1, 1, func() []manifest.Fingerprint { return last }))
+		judge(t, r, remote)
+		now := staged()
+		if now == 1 {
+			break
+		}
+		if now >= before {
+			t.Fatalf("%d chunks are left of %d", now, before)
+		}
+		before = now
+	}
+	if before := staged(); before != 1 {
+		t.Errorf("%d chunks are left", before)
+	}
+	for i := range byte(5) {
+		check(t, snapshot(t, p, distinct(30+i), 100+uint64(i)))
+		if got := staged(); got > 2*n+256 {
+			t.Errorf("%d chunks are staged", got)
+		}
+	}
+	equal(t, drain(t, r, p.Key(), remote), distinct(34))
 }
 
 func TestGarbageSparesOtherManifests(t *testing.T) {

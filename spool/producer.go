@@ -29,6 +29,7 @@ type Producer struct {
 	id      fsx.Info // its identity
 	broken  bool     // something was found missing: mend it before the next snapshot
 	pending int      // chunks processed since the last collection of garbage
+	unswept bool     // the last collection left some
 	last    seen     // the staged manifest, as far as it is known
 	meta    fsx.Info // of the metadata file, when it was read
 }

@@ -139,21 +139,26 @@ func (p *Producer) CollectGarbage(published bool, total, copied int, refs func()
 		return p.check("collect garbage")
 	}
 	p.pending += copied + 1
-	if !published && copied < p.root.opts.intN(total/4+1) && p.pending/2 < total {
+	if !published && !p.unswept && copied < p.root.opts.intN(total/4+1) && p.pending/2 < total {
 		return nil
 	}
 	var keep []manifest.Fingerprint
 	if !published {
 		keep = refs()
 	}
-	if err := p.collect(keep); err != nil {
+	if err := p.collect(keep, total); err != nil {
 		return fmt.Errorf("spool: collect garbage: %w", err)
 	}
 	p.pending = 0
 	return nil
 }
 
-func (p *Producer) collect(refs []manifest.Fingerprint) error {
+// maxSweep is how many chunks are removed at a time, since a writer may be waiting: the next call goes on. If there are more
+// than the database has, and those, all of it is done at once.
+const maxSweep = 256
+
+func (p *Producer) collect(refs []manifest.Fingerprint, total int) error {
+	p.unswept = false
 	names, err := p.dir.ReadDir(stagedChunks)
 	if err != nil || len(names) == 0 {
 		return missingIsFine(err)
@@ -179,9 +184,14 @@ func (p *Producer) collect(refs []manifest.Fingerprint) error {
 		}
 	}
 	var first error
+	swept := 0
 	for _, name := range names {
 		if f, err := manifest.ParseChunkName(name); err == nil && keep[f] {
 			continue
+		}
+		if swept++; swept > maxSweep && len(names) <= total+maxSweep {
+			p.unswept = true
+			break
 		}
 		if err := missingIsFine(p.dir.Remove(stagedChunks + "/" + name)); err != nil && first == nil {
 			first = err

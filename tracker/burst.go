@@ -254,6 +254,17 @@ func (d *database) isPutOff() bool {
 	return !d.closed && !d.putOffUntil.IsZero()
 }
 
+// PutOffUntil returns when the snapshot of a database that is put off is due, and false if none is.
+func (m *Manager) PutOffUntil(path string) (at time.Time, ok bool) {
+	d := m.find(path)
+	if d == nil {
+		return at, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.putOffUntil, !d.closed && !d.putOffUntil.IsZero()
+}
+
 // last says whether a snapshot is put off that no connection of the application will take if this
 // one ends. Boule's own do not count: they end when the process does.
 func (d *database) last(mode Mode) bool {

@@ -26,6 +26,7 @@ type database struct {
 	tokens   uint64     // given out
 	losses   int        // of the progress of deferred snapshots, in a row
 	race     race
+	racedAt  time.Time // when the last one ended
 	fullAt   time.Time // when an Eager tracker last began a full snapshot
 
 	mu         sync.Mutex // guards what follows and the states of targets

@@ -62,15 +62,16 @@ type race struct {
 	laps  int // how often the snapshot gave way
 	least int // of the chunks that were left then; zero: it did not yet
 	vain  int // laps since then, in which there were not fewer
-	haste int // how often Patience was doubled because of that
+	haste int // how often it was decided to be faster because of that
 }
 
-// A lap takes some 0.1 s. A snapshot that takes few of them is hardly noticed.
+// A snapshot that takes few laps is hardly noticed. One that takes more makes writers wait longer, and one that does not gain on them
+// leaves them less time in between: first that, since nobody notices the sum of many short waits as much as a long one.
 const (
 	politeLaps = 16
 	maxSpurt   = 2 // 20 ms by default
 	maxVain    = 8
-	maxHaste   = 4 // 320 ms by default
+	maxHaste   = 3 // pauses of 20, 5, 1.25 and 0.3 ms by default
 )
 
 // lap takes note of how many chunks are left. If writers are as fast as the snapshot, it would never end.
@@ -89,11 +90,20 @@ func (r *race) lap(left int) {
 // processes write, or one a lot, nothing would ever be staged if nobody had to wait.
 func (d *database) patience() time.Duration {
 	spurt := min(d.race.laps/politeLaps, maxSpurt)
-	return d.m.opts.Patience << min(d.losses+spurt+d.race.haste, maxLosses)
+	return d.m.opts.Patience << min(d.losses+spurt, maxLosses)
 }
 
-// fullEvery is the least time between the beginnings of full snapshots that commits leave to others.
-const fullEvery = time.Second
+// pause is Options.Pause, and less in a race that is not won.
+func (d *database) pause() time.Duration {
+	return d.m.opts.Pause >> (2 * d.race.haste)
+}
+
+const (
+	// fullEvery is the least time between the beginnings of full snapshots that commits leave to others.
+	fullEvery = time.Second
+	// raceEvery is the least time from the end of a race to the next one, in which writers are on their own.
+	raceEvery = time.Second
+)
 
 // deferSnapshot leaves the snapshot to an Eager tracker, if it is too large for a commit and nothing
 // speaks against it. It returns false if it is to be taken now.
@@ -117,9 +127,12 @@ func (t *Tracker) deferSnapshot(held Held, v view, plans []*plan, forced bool) b
 		return false
 	}
 	pause := time.Duration(0)
+	if t.db.race.laps == 0 {
+		pause = max(0, raceEvery-time.Since(t.db.racedAt))
+	}
 	if anew { // maybe since the spool is being deleted again and again: then neither hurry nor read everything all the time
 		t.db.race = race{}
-		pause = max(0, fullEvery-time.Since(t.db.fullAt))
+		pause = max(pause, fullEvery-time.Since(t.db.fullAt))
 	}
 	d := &deferred{id: v.id, token: t.token}
 	d.left.reset()
@@ -166,7 +179,7 @@ func (t *Tracker) giveWay(v view, plans []*plan, left *dirtySet) {
 		}
 	}
 	t.keep(plans)
-	t.postpone(d, t.m.opts.Pause)
+	t.postpone(d, t.db.pause())
 	t.state, t.full, t.eager = unknown, false, false
 	t.forget()
 }

@@ -341,3 +341,39 @@ func TestFullSnapshotsAreNotTakenAllTheTime(t *testing.T) {
 		t.Error("not current in the end")
 	}
 }
+
+// A snapshot that had to give way is followed by time in which writers are on their own, whatever they do.
+func TestTimeBetweenRaces(t *testing.T) {
+	w, c := deferring(t)
+	w.m.Behind() // so that it is not due because it was just opened
+	c.commit(func() { c.fill(0, 20, 1) })
+	w.visitor(4)
+	w.visitor(-1)
+	if !w.isCurrent() {
+		t.Fatal("not current")
+	}
+	before := time.Now()
+	for range 3 {
+		c.commit(func() { c.fill(0, 20, 2) })
+		at, ok := w.m.PutOffUntil(w.path)
+		if !ok || at.Before(before.Add(time.Second/10)) || at.After(time.Now().Add(time.Second)) {
+			t.Errorf("the next is due in %v (%v), want up to a second", time.Until(at), ok)
+		}
+		if next, ok := w.m.NextDue(); !ok || !next.Equal(at) {
+			t.Errorf("something is due in %v (%v)", time.Until(next), ok)
+		}
+	}
+	w.visitor(4) // who comes all the same goes on with it
+	c.commit(func() { c.fill(4, 9, 3) })
+	if at, ok := w.m.PutOffUntil(w.path); !ok || time.Until(at) > 0 {
+		t.Errorf("one under way goes on in %v (%v)", time.Until(at), ok)
+	}
+	w.visitor(-1)
+	if !w.isCurrent() {
+		t.Error("not current in the end")
+	}
+	if _, ok := w.m.PutOffUntil(w.path); ok {
+		t.Error("still put off")
+	}
+	w.uploaded()
+}

@@ -30,13 +30,13 @@ type Options struct {
 	// staged by then may be uploaded. Nil is told nothing.
 	NotifyPart func(spool.Key)
 
-	// CommitChunks bounds the chunks (64 KiB each) that a commit reads and stages; 128, negative for
+	// CommitChunks bounds the chunks (64 KiB each) that a commit reads and stages; 32, negative for
 	// no bound. A larger snapshot is left to an Eager tracker, like what is put off.
 	CommitChunks int
 	// Patience is how long a writer waits for a snapshot of an Eager tracker until that gives way;
 	// 5ms, negative for not at all. It doubles, up to 1024 times, each time that what was done is
-	// lost because another process wrote; up to four times if the snapshot takes seconds; and up to 16 times
-	// while writers are as fast as it is. Pause is how long it stays away then; 20ms.
+	// lost because another process wrote, and up to four times if the snapshot takes seconds. Pause is how long it stays
+	// away then; 20ms, and less while writers are as fast as it is.
 	Patience, Pause time.Duration
 	// Overrides bounds the fingerprints that a manifest has beside its index blocks; 1024. See
 	// manifest/FORMAT.md.
@@ -79,7 +79,7 @@ func (o *Options) withDefaults() Options {
 		opts.Coalesce = 100 * time.Millisecond
 	}
 	if opts.CommitChunks == 0 {
-		opts.CommitChunks = 128
+		opts.CommitChunks = 32
 	}
 	if opts.Patience == 0 {
 		opts.Patience = 5 * time.Millisecond

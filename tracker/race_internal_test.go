@@ -5,34 +5,35 @@ import (
 	"time"
 )
 
-// Writers have to wait longer for a deferred snapshot only if it would not end otherwise.
+// Writers have to wait somewhat longer for a deferred snapshot that takes long, and have less time in between if it would not end otherwise.
 func TestRace(t *testing.T) {
-	d := &database{m: &Manager{opts: Options{Patience: 5 * time.Millisecond}}}
-	laps := func(n int, left func(i int) int) time.Duration {
+	d := &database{m: &Manager{opts: Options{Patience: 5 * time.Millisecond, Pause: 20 * time.Millisecond}}}
+	laps := func(n int, left func(i int) int) (patience, pause time.Duration) {
 		for i := range n {
 			d.race.lap(left(i))
 		}
-		return d.patience()
+		return d.patience(), d.pause()
 	}
 	const ms = time.Millisecond
 	for _, c := range []struct {
-		what string
-		n    int
-		left func(i int) int
-		want time.Duration
+		what  string
+		n     int
+		left  func(i int) int
+		want  time.Duration // of patience
+		pause time.Duration
 	}{
-		{"it is short", politeLaps - 1, func(i int) int { return 11_000 - i }, 5 * ms},
-		{"it takes long", 1, func(int) int { return 10_800 }, 10 * ms},
-		{"it gets on", 100, func(i int) int { return 10_000 - i }, 20 * ms},
-		{"now and then", 100, func(i int) int { return 9000 - i/maxVain }, 20 * ms},
-		{"it does not", maxVain + 1, func(int) int { return 5000 }, 20 * ms},
-		{"for long", 1, func(int) int { return 5000 }, 40 * ms},
-		{"and does not", maxVain + 1, func(int) int { return 5000 }, 80 * ms},
-		{"it does", 100, func(i int) int { return 4000 - i }, 80 * ms},
-		{"there is an end", 1000, func(int) int { return 4000 }, 320 * ms},
+		{"it is short", politeLaps - 1, func(i int) int { return 11_000 - i }, 5 * ms, 20 * ms},
+		{"it takes long", 1, func(int) int { return 10_800 }, 10 * ms, 20 * ms},
+		{"it gets on", 100, func(i int) int { return 10_000 - i }, 20 * ms, 20 * ms},
+		{"now and then", 100, func(i int) int { return 9000 - i/maxVain }, 20 * ms, 20 * ms},
+		{"it does not", maxVain + 1, func(int) int { return 5000 }, 20 * ms, 20 * ms},
+		{"for long", 1, func(int) int { return 5000 }, 20 * ms, 5 * ms},
+		{"and does not", maxVain + 1, func(int) int { return 5000 }, 20 * ms, 5 * ms / 4},
+		{"it does", 100, func(i int) int { return 4000 - i }, 20 * ms, 5 * ms / 4},
+		{"there is an end", 1000, func(int) int { return 4000 }, 20 * ms, 5 * ms / 16},
 	} {
-		if got := laps(c.n, c.left); got != c.want {
-			t.Errorf("%s: got %v, want %v", c.what, got, c.want)
+		if got, pause := laps(c.n, c.left); got != c.want || pause != c.pause {
+			t.Errorf("%s: patience is %v, want %v; pauses are %v, want %v", c.what, got, c.want, pause, c.pause)
 		}
 	}
 	d.losses = maxLosses

@@ -124,6 +124,9 @@ func (t *Tracker) forced(v view) bool {
 // finish forgets what was staged. If something failed, the next evaluation compares ids.
 func (t *Tracker) finish(held Held, v view, done bool) {
 	t.state = unknown
+	if t.db.race.laps > 0 {
+		t.db.racedAt = time.Now()
+	}
 	t.db.deferred, t.db.race = nil, race{}
 	if done {
 		t.db.losses = 0

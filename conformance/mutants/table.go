@@ -310,8 +310,13 @@ var mutants = []mutant{
 	},
 	{
 		id: "deferred-anew", what: "full snapshots follow each other while the spool is deleted",
-		edits: []edit{{"tracker/deferred.go", "		pause = max(0, fullEvery-time.Since(t.db.fullAt))\n", ""}},
+		edits: []edit{{"tracker/deferred.go", "		pause = max(pause, fullEvery-time.Since(t.db.fullAt))\n", ""}},
 		pkg:   "tracker", test: "TestFullSnapshotsAreNotTakenAllTheTime",
+	},
+	{
+		id: "deferred-races", what: "one race with writers follows the other",
+		edits: []edit{{"tracker/deferred.go", "		pause = max(0, raceEvery-time.Since(t.db.racedAt))\n", ""}},
+		pkg:   "tracker", test: "TestTimeBetweenRaces",
 	},
 	{
 		id: "deferred-outrun", what: "a snapshot that writers outrun never gets ahead",
