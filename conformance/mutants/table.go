@@ -130,7 +130,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "I17", what: "there is no collection of garbage",
-		edits: []edit{{"spool/publish.go", "	p.pending += copied + 1\n	if !published && copied", "	p.pending += copied + 1\n	if p.pending > 0 || !published && copied"}},
+		edits: []edit{{"spool/publish.go", "	p.pending += copied + 1\n	if !published && !p.unswept", "	p.pending += copied + 1\n	if p.pending > 0 || !published && !p.unswept"}},
 		pkg:   "spool", test: "TestGarbage",
 	},
 	{
