@@ -153,6 +153,9 @@ func (p *Producer) CollectGarbage(published bool, total, copied int, refs func()
 	return nil
 }
 
+// Unswept says that the last CollectGarbage left some.
+func (p *Producer) Unswept() bool { return p.unswept }
+
 // maxSweep is how many chunks are removed at a time, since a writer may be waiting: the next call goes on. If there are more
 // than the database has, and those, all of it is done at once.
 const maxSweep = 256

@@ -145,6 +145,11 @@ func (t *Tracker) deferSnapshot(held Held, v view, plans []*plan, forced bool) b
 		d.left.merge(&t.dirty)
 	}
 	t.keep(plans)
+	for _, p := range plans {
+		if p.err == nil && p.ts.producer.Unswept() { // so that there is little left to remove when the snapshot is taken
+			p.collect()
+		}
+	}
 	t.postpone(d, pause)
 	t.state, t.full, t.renewed = clean, false, false
 	t.forget()

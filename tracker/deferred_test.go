@@ -2,6 +2,7 @@ package tracker_test
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -374,6 +375,45 @@ func TestTimeBetweenRaces(t *testing.T) {
 	}
 	if _, ok := w.m.PutOffUntil(w.path); ok {
 		t.Error("still put off")
+	}
+	w.uploaded()
+}
+
+// What a published snapshot leaves is removed piece by piece, also by commits that leave theirs to others: when that is
+// taken, there should be little to remove while a writer may be waiting.
+func TestGarbageIsRemovedMeanwhile(t *testing.T) {
+	w, c := deferring(t)
+	staged := func() int {
+		names, err := filepath.Glob(filepath.Join(w.prefix, "*", "*", "*", "staging", "chunks", "*"))
+		check(t, err)
+		return len(names)
+	}
+	const n = 700
+	c.commit(func() {
+		c.fill(0, n, 1)
+		for i := range int64(n) {
+			c.write(i*chunk+200, []byte{byte(i), byte(i >> 8)})
+		}
+	})
+	w.visitor(-1)
+	before := staged()
+	if !w.isCurrent() || before < n/4 || before > n {
+		t.Fatalf("%d chunks are left in the staging area", before)
+	}
+	for i := range byte(3) {
+		c.commit(func() { c.fill(0, 10, 2+i) })
+		if now := staged(); now > 0 && now >= before {
+			t.Errorf("%d chunks are left of %d", now, before)
+		} else {
+			before = now
+		}
+	}
+	if before > 0 {
+		t.Errorf("%d chunks are left in the end", before)
+	}
+	w.visitor(-1)
+	if !w.isCurrent() {
+		t.Error("not current")
 	}
 	w.uploaded()
 }
