@@ -177,6 +177,7 @@ func TestCloseStuck(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		close(stuck)
+		synctest.Wait() // what comes loose still writes into the spool, which is removed now
 	})
 }
 
