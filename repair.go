@@ -126,12 +126,14 @@ func (r *repairs) nextLook(last time.Time) time.Duration {
 // what the writer did meanwhile. Other databases wait for that.
 func (r *repairs) race(ctx context.Context, path string) {
 	end := time.Now().Add(repairRace)
-	for {
+	for last := (time.Time{}); ; {
 		r.repair(ctx, path)
 		at, putOff := r.e.manager.PutOffUntil(path)
-		if now := time.Now(); !putOff || at.After(now.Add(repairPace)) || now.After(end) || r.again[path] != nil {
-			return
+		now := time.Now()
+		if !putOff || at.Equal(last) || at.After(now.Add(repairPace)) || now.After(end) || r.again[path] != nil {
+			return // in particular if nothing came of it
 		}
+		last = at
 		select {
 		case <-ctx.Done():
 			return

@@ -15,8 +15,8 @@ const burstAttr = "user.boule.burst"
 
 const (
 	burstVersion = 1
-	// maxBurst bounds the chunks that a snapshot put off has to read, and with that how long
-	// the commit takes that ends the burst.
+	// maxBurst bounds the chunks that a snapshot put off has to read, and with that the record. Whether the commit
+	// that ends the burst reads them is up to Options.CommitChunks.
 	maxBurst = 128
 	// maxBurstRecord is more than the longest record: ids of 90 bytes at most, and 128 chunks.
 	maxBurstRecord = 2048

@@ -33,7 +33,7 @@ const (
 
 // A Budget bounds what a Compact does.
 type Budget struct {
-	// Bytes is about how many bytes are written at most; 32 MiB if zero. At most some times as many are read.
+	// Bytes is about how many bytes are written at most, but one object is always rewritten; 32 MiB if zero. At most some times as many are read.
 	Bytes int64
 	// Requests is about how many requests the rewriting takes at most; 256 if zero. To find out what there is to do, once for all calls
 	// until there is no more, takes one for each index block (of 256 MiB of a database) and one for 1000 objects besides, if they are not remembered.
