@@ -51,8 +51,10 @@ func TestAdoption(t *testing.T) {
 		{"a new one", large, random(2*page, 9), false},
 		{"a new one of a schema with empty tables", append(emptyTables(1, 9), large...), emptyTables(2, 9), false},
 		{"a larger one", large[:8*page], random(9*manifest.ChunkSize, 9), false},
-		{"zeros in both", append(random(manifest.ChunkSize, 1), make([]byte, 3*manifest.ChunkSize)...),
-			append(random(manifest.ChunkSize, 9), make([]byte, 3*manifest.ChunkSize)...), false},
+		{
+			"zeros in both", append(random(manifest.ChunkSize, 1), make([]byte, 3*manifest.ChunkSize)...),
+			append(random(manifest.ChunkSize, 9), make([]byte, 3*manifest.ChunkSize)...), false,
+		},
 		{"too small to tell", large[:2*page], random(2*page, 9), true},
 		{"nothing there", nil, large, true},
 		{"nothing left", large, nil, false},
