@@ -218,7 +218,7 @@ func (c *evidence) direction() {
 			for _, old := range from {
 				for sum, f := range old.Chunks {
 					for _, p := range to {
-						if p.Name != old.Name && sameFile(f, p.Chunks[sum]) {
+						if p.Name != old.Name && sameFile(f, p.Chunks[sum]) && !sameFile(f, p.Index[sum]) { // a block that is named again comes from the index
 							c.bad(p.Chunks[sum].Path, "came back from %s", old.Path)
 						}
 					}

@@ -112,7 +112,8 @@ func (c *evidence) garbage(o *occurrence) {
 			}
 		}
 	}
-	if referenced {
+	// It may be what another place has had since before it was staged again for one that it has not any more.
+	if referenced && !c.memory.left[o.path][f] {
 		c.bad(o.Name, "%s removed it, which is referenced and was not published", o.Actor)
 	}
 }

@@ -588,6 +588,30 @@ func TestSound(t *testing.T) {
 	}
 }
 
+// What was published once, and is staged again for another place, may go from there before the place that it had does.
+func TestSoundWhenStagedAgain(t *testing.T) {
+	s := newScene(t, &doctor.Options{EachOperation: true})
+	s.step()
+	first, second := content(4, 1), content(4, 2)
+	m, block := s.stageFolded(first)
+	published, err := s.prod.PublishReady(name, these(s.refs(m)))
+	check(t, err)
+	check(t, s.prod.CollectGarbage(published, 4, 4, these(s.refs(m))))
+	s.step()
+	s.stage(second)
+	s.step()
+	m, _ = s.stageFolded(first) // with a link to the very block that is in ready
+	s.step()
+	if s.one("ready/"+base(s.one("ready"))+"/meta") == "" || manifest.Sum(block) != m.Blocks[0].Stored {
+		t.Fatal("not the state that this is about")
+	}
+	check(t, s.prod.CollectGarbage(false, 4, 99, these(s.refs(m)[:1])))
+	s.step()
+	if _, err := s.fsys.Stat(s.chunkFile(m.Chunks[2])); err == nil {
+		t.Fatal("nothing was collected")
+	}
+}
+
 // drainStaged does what a copier does with what is staged.
 func (s *scene) drainStaged() {
 	s.Helper()

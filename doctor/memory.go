@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 
 	"github.com/boule-db/boule/manifest"
@@ -18,8 +19,9 @@ type work struct {
 	touched map[manifest.Fingerprint]bool // chunks that it staged, or found staged
 	staged  *manifest.Manifest            // what it staged
 
-	published bool // what it staged last it also made ready
-	linked    bool // it linked the staged manifest since
+	published bool                   // what it staged last it also made ready
+	linked    bool                   // it linked the staged manifest since
+	upcoming  []manifest.Fingerprint // chunks that it linked for the next ready snapshot
 
 	// A consumer's.
 	source string          // where it read the last manifest: "staging" or "consuming"
@@ -35,16 +37,17 @@ type workKey struct {
 // memory is what has been seen so far.
 type memory struct {
 	works     map[workKey]*work
-	sources   map[Actor]string             // spool in which a consumer last read a manifest
-	exclusive map[Actor][]byte             // version ids when producers took their EXCLUSIVE lock
-	reads     map[Actor]map[int64]bool     // chunks of the database that producers read, by index
-	uniques   map[string]*unique           // by spool and name
-	identity  map[string]sighting          // of staged manifests, by path: when first seen
-	peak      map[string]int64             // greatest size of the database of a spool
-	passes    map[string]Actor             // by process and spool
-	readers   map[string][]byte            // what readers saw
-	doubt     map[string]bool              // spools whose store lost or refused something
-	sequences map[string]map[string]uint64 // of the manifests in stores, by target and name
+	sources   map[Actor]string                         // spool in which a consumer last read a manifest
+	exclusive map[Actor][]byte                         // version ids when producers took their EXCLUSIVE lock
+	reads     map[Actor]map[int64]bool                 // chunks of the database that producers read, by index
+	uniques   map[string]*unique                       // by spool and name
+	identity  map[string]sighting                      // of staged manifests, by path: when first seen
+	peak      map[string]int64                         // greatest size of the database of a spool
+	passes    map[string]Actor                         // by process and spool
+	readers   map[string][]byte                        // what readers saw
+	doubt     map[string]bool                          // spools whose store lost or refused something
+	left      map[string]map[manifest.Fingerprint]bool // by spool: chunks that left the staging area once, for ready or for the store
+	sequences map[string]map[string]uint64             // of the manifests in stores, by target and name
 }
 
 type unique struct {
@@ -62,7 +65,7 @@ func newMemory() *memory {
 		works: map[workKey]*work{}, sources: map[Actor]string{}, exclusive: map[Actor][]byte{},
 		reads: map[Actor]map[int64]bool{}, uniques: map[string]*unique{}, identity: map[string]sighting{},
 		peak: map[string]int64{}, passes: map[string]Actor{}, readers: map[string][]byte{},
-		doubt: map[string]bool{}, sequences: map[string]map[string]uint64{},
+		doubt: map[string]bool{}, left: map[string]map[manifest.Fingerprint]bool{}, sequences: map[string]map[string]uint64{},
 	}
 }
 
@@ -174,7 +177,7 @@ func (m *memory) produced(o *occurrence) {
 		if base == nil {
 			base = w.base
 		}
-		*w = work{began: true, touched: map[manifest.Fingerprint]bool{}, published: w.published, linked: w.linked}
+		*w = work{began: true, touched: map[manifest.Fingerprint]bool{}, published: w.published, linked: w.linked, upcoming: w.upcoming}
 		switch {
 		case errors.Is(o.Err, fs.ErrNotExist):
 		case o.Err != nil:
@@ -193,10 +196,25 @@ func (m *memory) produced(o *occurrence) {
 	case o.is("rename") && o.stagedManifest():
 		w.staged, _ = manifest.Decode(o.Data)
 		w.published, w.linked = false, false
+	case o.is("link", "rename") && strings.HasPrefix(o.rest, "staging/scratch/") && strings.Contains(o.rest, "/chunks/"):
+		if f, err := manifest.ParseChunkName(path.Base(o.rest)); err == nil {
+			w.upcoming = append(w.upcoming, f)
+		}
 	case o.is("link") && strings.HasPrefix(o.rest, "staging/scratch/") && strings.Contains(o.rest, "/meta/"):
 		w.linked = true
 	case o.is("renamedir") && o.rest == "ready":
 		w.published, w.linked = true, false
+		m.leaves(o.path, w.upcoming...)
+		w.upcoming = nil
+	}
+}
+
+func (m *memory) leaves(spool string, chunks ...manifest.Fingerprint) {
+	if m.left[spool] == nil {
+		m.left[spool] = map[manifest.Fingerprint]bool{}
+	}
+	for _, f := range chunks {
+		m.left[spool][f] = true
 	}
 }
 
@@ -211,6 +229,10 @@ func (m *memory) consumed(o *occurrence) {
 			w.busy[o.rest] = o.Count > 0
 		}
 	case o.Err != nil:
+	case o.is("remove"):
+		if f, ok := o.stagedChunk(); ok {
+			m.leaves(o.path, f)
+		}
 	case o.is("open", "readat") && o.stagedManifest():
 		if o.is("open") {
 			w.looked = nil
