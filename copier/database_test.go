@@ -187,11 +187,11 @@ func (d *database) steps() []step {
 	return append(steps,
 		step{"manifest", func() error { return d.prod.StageManifest(d.name, data) }},
 		step{"ready", func() (err error) {
-			published, err = d.prod.PublishReady(d.name, func() []manifest.Fingerprint { return refs })
+			published, err = d.prod.PublishReady(d.name, func(f manifest.Fingerprint) bool { return slices.Contains(refs, f) })
 			return err
 		}},
 		step{"garbage", func() error {
-			return d.prod.CollectGarbage(published, len(refs), copied, func() []manifest.Fingerprint { return refs })
+			return d.prod.CollectGarbage(published, len(refs), copied, func(f manifest.Fingerprint) bool { return slices.Contains(refs, f) })
 		}},
 		step{"scratch", func() error {
 			clear(d.dirty)

@@ -37,7 +37,7 @@ func Invariants() []Invariant {
 		{"I7", "Ready goes only by a rename to an absent or empty consuming.", (*evidence).readyGoes, nil},
 		{"I8", "In consuming a chunk goes after it was uploaded, and a manifest after it and all its chunks were.", (*evidence).consumed, nil},
 		{"I9", "No path in ready or consuming is ever used twice.", (*evidence).uniqueOnce, nil},
-		{"I10", "Producers remove staged chunks only after they published: all then, else only what is not referenced.", nil, (*evidence).garbage},
+		{"I10", "Producers remove staged chunks only after they published: all then, else only what is not referenced, or had left it before.", nil, (*evidence).garbage},
 		{"I11", "Content moves from staging to ready to consuming only, and whoever uploads what is staged has seen them empty in that order.", (*evidence).direction, (*evidence).looksInOrder},
 		{"I12", "Publication links the staged manifest, and so changes its identity.", (*evidence).identity, (*evidence).links},
 		{"I13", "A manifest is in the store only after all the chunks that it references.", (*evidence).storedChunks, nil},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/boule-db/boule/doctor"
@@ -154,8 +155,8 @@ func (s *scene) refs(m *manifest.Manifest) []manifest.Fingerprint {
 	return refs
 }
 
-func these(refs []manifest.Fingerprint) func() []manifest.Fingerprint {
-	return func() []manifest.Fingerprint { return refs }
+func these(refs []manifest.Fingerprint) func(manifest.Fingerprint) bool {
+	return func(f manifest.Fingerprint) bool { return slices.Contains(refs, f) }
 }
 
 // chunkFile is the path of a staged chunk.

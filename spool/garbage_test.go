@@ -2,11 +2,12 @@ package spool_test
 
 import (
 	"encoding/binary"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/boule-db/boule/conformance/spooltest"
 	"github.com/boule-db/boule/manifest"
@@ -39,6 +40,32 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+// distinct is content of which no two chunks are the same, however many there are.
+func distinct(n int, seed byte) []byte {
+	db := content(n, seed)
+	for i := range n {
+		binary.BigEndian.PutUint16(db[(i+1)*manifest.ChunkSize-8:], uint16(i+1))
+	}
+	return db
+}
+
+// stageInLaps stages chunks as a snapshot does that gives way now and then, and returns the manifest.
+func stageInLaps(t *testing.T, p *spool.Producer, db []byte, sequence uint64) (*manifest.Manifest, []byte) {
+	t.Helper()
+	if _, err := p.Staged(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	m, data := describe(t, db, sequence)
+	for i, f := range m.Chunks[1:] {
+		check(t, p.StageChunk(f, db[(i+1)*manifest.ChunkSize:][:manifest.ChunkSize]))
+		if i%10 == 9 {
+			check(t, p.PrepareReady())
+		}
+	}
+	check(t, p.PrepareReady())
+	return m, data
+}
+
 // Much garbage is not removed at once, but soon, and never what is needed; nor does it become more and more.
 func TestMuchGarbage(t *testing.T) {
 	const n = 700
@@ -51,14 +78,15 @@ func TestMuchGarbage(t *testing.T) {
 		check(t, err)
 		return len(names)
 	}
-	distinct := func(seed byte) []byte {
-		db := content(n, seed)
-		for i := range n {
-			binary.BigEndian.PutUint16(db[(i+1)*manifest.ChunkSize-8:], uint16(i+1))
-		}
-		return db
+	distinct := func(seed byte) []byte { return distinct(n, seed) }
+	m, data := stageInLaps(t, p, distinct(1), 1)
+	check(t, p.StageManifest(name, data))
+	for published := false; !published; {
+		var err error
+		published, err = p.PublishReady(name, all(m))
+		check(t, err)
+		check(t, p.CollectGarbage(published, n, 1, all(m))) // when it is published all of it is garbage
 	}
-	check(t, snapshot(t, p, distinct(1), 1)) // is published, so that all of it is garbage
 	before := staged()
 	if before == 0 || before > n {
 		t.Fatalf("%d chunks are left of %d", before, n)
@@ -69,11 +97,11 @@ func TestMuchGarbage(t *testing.T) {
 		m, data := describe(t, db, uint64(i))
 		check(t, p.StageChunk(m.Chunks[5], db[5*manifest.ChunkSize:6*manifest.ChunkSize]))
 		check(t, p.StageManifest(name, data))
-		last := []manifest.Fingerprint{m.Chunks[5]}
-		check(t, p.CollectGarbage(false, n-1, 1, func() []manifest.Fingerprint { return last }))
+		last := m.Chunks[5]
+		check(t, p.CollectGarbage(false, n-1, 1, func(f manifest.Fingerprint) bool { return f == last }))
 		judge(t, r, remote)
 		now := staged()
-		if now == 1 {
+		if now <= int(i) { // what these small ones leave goes from time to time
 			break
 		}
 		if now >= before {
@@ -81,7 +109,7 @@ func TestMuchGarbage(t *testing.T) {
 		}
 		before = now
 	}
-	if before := staged(); before != 1 {
+	if before := staged(); before > 20 {
 		t.Errorf("%d chunks are left", before)
 	}
 	for i := range byte(5) {
@@ -118,14 +146,23 @@ func TestScratchIsCleaned(t *testing.T) {
 	r := openRoot(t, t.TempDir(), nil)
 	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
 	scratch := filepath.Join(spoolDir(r, p.Key()), "staging", "scratch")
-	check(t, os.MkdirAll(filepath.Join(scratch, "1.2.3.tmp", "x", "chunks"), 0o700))
+	const n = 300
+	chunks := filepath.Join(scratch, "1.2.3.tmp", "x", "chunks")
+	check(t, os.MkdirAll(chunks, 0o700))
+	for i := range n {
+		check(t, os.WriteFile(filepath.Join(chunks, strconv.Itoa(i)), nil, 0o400))
+	}
 	check(t, os.WriteFile(filepath.Join(scratch, "fresh.tmp"), nil, 0o400))
 	check(t, p.CleanScratch())
-	if diff := cmp.Diff([]string{"fresh.tmp"}, tree(t, scratch)); diff != "" {
-		t.Errorf("scratch (-want +got):\n%s", diff)
+	if got := tree(t, scratch); len(got) != n+4 {
+		t.Errorf("%d of what is young are left in scratch", len(got))
 	}
 	old := producer(t, openRoot(t, filepath.Dir(r.Dir()), &spool.Options{ScratchAge: -1}), spool.DB{Path: "/db", Dev: 1, Ino: 2})
 	check(t, old.CleanScratch())
+	if got := tree(t, scratch); len(got) == 0 || len(got) > n/2 || hasPrefix(got, "1.2.3.tmp") {
+		t.Errorf("left in scratch of a large directory, at first: %v", got)
+	}
+	check(t, p.CleanScratch()) // nobody can need what was renamed, however young it is
 	if got := tree(t, scratch); len(got) > 0 {
 		t.Errorf("left in scratch: %v", got)
 	}

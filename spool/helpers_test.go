@@ -194,6 +194,6 @@ func hasPrefix(names []string, prefix string) bool {
 }
 
 // all returns what a manifest references.
-func all(m *manifest.Manifest) func() []manifest.Fingerprint {
-	return func() []manifest.Fingerprint { return m.Chunks[1:] }
+func all(m *manifest.Manifest) func(manifest.Fingerprint) bool {
+	return func(f manifest.Fingerprint) bool { return slices.Contains(m.Chunks[1:], f) }
 }

@@ -45,6 +45,8 @@ func (p *Producer) StageBlock(f manifest.Fingerprint, data []byte, named bool) e
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return p.lost("stage index block", err)
 	}
+	p.staged++
+	p.note(f)
 	return nil
 }
 

@@ -25,13 +25,17 @@ type Producer struct {
 	target Target
 	key    Key
 
-	dir     fsx.FS   // the spool; nil when closed
-	id      fsx.Info // its identity
-	broken  bool     // something was found missing: mend it before the next snapshot
-	pending int      // chunks processed since the last collection of garbage
-	unswept bool     // the last collection left some
-	last    seen     // the staged manifest, as far as it is known
-	meta    fsx.Info // of the metadata file, when it was read
+	dir     fsx.FS    // the spool; nil when closed
+	id      fsx.Info  // its identity
+	broken  bool      // something was found missing: mend it before the next snapshot
+	pending int       // chunks processed since the last collection of garbage
+	garbage []string  // staged chunks that are not needed, if not all have been removed
+	staged  int       // chunks, about
+	swelled int       // chunks staged since garbage was removed last
+	next    *upcoming // the next ready snapshot, if it was begun
+	fresh   int       // chunks staged since it was gone on with
+	last    seen      // the staged manifest, as far as it is known
+	meta    fsx.Info  // of the metadata file, when it was read
 }
 
 // Key returns the key of the spool.
@@ -94,7 +98,7 @@ func (p *Producer) build(base fsx.FS, parent, name string) (err error) {
 		return err
 	}
 	defer sub.Close()
-	if err := p.fill(sub); err != nil {
+	if err := p.furnish(sub); err != nil {
 		return err
 	}
 	err = base.RenameDir(fresh, name)
@@ -106,7 +110,7 @@ func (p *Producer) build(base fsx.FS, parent, name string) (err error) {
 
 // mend adds what is missing in an existing spool.
 func (p *Producer) mend() error {
-	err := p.fill(p.dir)
+	err := p.furnish(p.dir)
 	if err != nil {
 		return err
 	}
@@ -119,7 +123,7 @@ func (p *Producer) mend() error {
 	return err
 }
 
-func (p *Producer) fill(dir fsx.FS) error {
+func (p *Producer) furnish(dir fsx.FS) error {
 	for _, sub := range []string{stagedChunks, stagedMeta, stagedIndex, stagedScratch} {
 		if err := p.root.ensureDir(dir, sub); err != nil {
 			return err
@@ -163,6 +167,7 @@ func (p *Producer) alive() error {
 }
 
 func (p *Producer) release() {
+	p.next, p.garbage = nil, nil // they are in the spool that is closed
 	p.last.forget()
 	if p.dir != nil {
 		p.dir.Close()
@@ -196,6 +201,7 @@ func (p *Producer) Staged(name string) (data []byte, err error) {
 		return nil, fmt.Errorf("spool: read staged manifest: %w", err)
 	}
 	p.last.forget()
+	p.garbage = nil // another may need it now
 	if p.alive() != nil || !p.described() {
 		if err := p.reopen(); err != nil {
 			return nil, p.lost("open", err)
@@ -228,11 +234,10 @@ func (p *Producer) Unchanged(name string) bool {
 	if p.last.name != name || p.alive() != nil {
 		return false
 	}
-	now, err := p.dir.Stat(metadataFile)
-	if err != nil || now.Ino != p.meta.Ino || !now.ChangeTime.Equal(p.meta.ChangeTime) {
+	if same, err := p.sameMeta(); err != nil || !same {
 		return false
 	}
-	now, err = p.dir.Stat(stagedMeta + "/" + name)
+	now, err := p.dir.Stat(stagedMeta + "/" + name)
 	if p.last.file == nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}
@@ -278,9 +283,9 @@ func (s *seen) read(name string, f fsx.File) ([]byte, error) {
 	return data, nil
 }
 
-// Collecting makes Unchanged return false for all other Producers of the spool. Whoever collects
+// Collecting makes Unchanged return false for all other Producers of the spool, and Finish fail for those that are at it. Whoever collects
 // garbage without having staged a manifest calls it first: chunks of a snapshot that another
-// Producer is to go on with may be among it.
+// Producer is to go on with may be among it. If Unchanged is false then, another was faster.
 func (p *Producer) Collecting() error {
 	if p.dir == nil || p.broken {
 		return p.check("collect garbage")
@@ -308,12 +313,15 @@ func (p *Producer) StageChunk(f manifest.Fingerprint, data []byte) error {
 	}
 	name := stagedChunks + "/" + f.ChunkName()
 	if _, err := p.dir.Stat(name); err == nil {
+		p.note(f)
 		return nil
 	}
 	// If another producer was faster, its file is replaced by one with the same content.
 	if err := p.root.publish(p.dir, stagedScratch+"/"+p.root.scratchName(), name, data, true); err != nil {
 		return p.lost("stage chunk", err)
 	}
+	p.staged++
+	p.note(f)
 	return nil
 }
 
@@ -338,8 +346,31 @@ func (p *Producer) StageManifest(name string, data []byte) error {
 }
 
 // Finish ends a snapshot. It fails with [ErrVanished] if the spool is not the one at its path any
-// more, so that nobody would find what was staged.
-func (p *Producer) Finish() error { return p.check("finish snapshot") }
+// more, so that nobody would find what was staged; and after it dropped the staged manifest if another Producer called Collecting since it
+// began, and may have removed what that references.
+func (p *Producer) Finish() error {
+	const op = "finish snapshot"
+	name := p.last.name
+	if p.dir == nil || p.broken || name == "" {
+		return p.check(op)
+	}
+	if same, err := p.sameMeta(); err != nil {
+		return p.lost(op, err)
+	} else if same {
+		return p.check(op)
+	}
+	p.last.forget()
+	if err := missingIsFine(p.dir.Remove(stagedMeta + "/" + name)); err != nil {
+		return fmt.Errorf("spool: %s: %w", op, err)
+	}
+	return fmt.Errorf("spool: %s: %w (another process collected garbage meanwhile)", op, ErrVanished)
+}
+
+// sameMeta says whether the metadata file is the one that this Producer knows.
+func (p *Producer) sameMeta() (bool, error) {
+	now, err := p.dir.Stat(metadataFile)
+	return err == nil && now.Ino == p.meta.Ino && now.ChangeTime.Equal(p.meta.ChangeTime), err
+}
 
 // DropStaged forgets the staged manifest: the next snapshot is full. After an error the
 // manifest may still be there.
@@ -359,8 +390,11 @@ func (p *Producer) DropStaged(name string) error {
 	return nil
 }
 
-// Close releases the Producer.
+// Close releases the Producer, and removes what it has prepared.
 func (p *Producer) Close() error {
+	if p.next != nil {
+		_ = p.dir.RemoveAll(p.next.tmp) // or others do
+	}
 	p.release()
 	p.broken = true
 	return nil

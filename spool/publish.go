@@ -1,40 +1,101 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 
-	"github.com/boule-db/boule/internal/fsx"
 	"github.com/boule-db/boule/manifest"
 )
 
-// PublishReady makes what is staged the ready snapshot, unless there is one already. refs returns
-// the chunks, index blocks among them, that the staged manifest called name references, those at
-// least that are in the staging area. After an error, as after false, the ready snapshot is as it
-// was, and PublishReady may be called again.
-func (p *Producer) PublishReady(name string, refs func() []manifest.Fingerprint) (published bool, err error) {
+// maxLinks is how many chunks are linked, or removed, at a time beyond those staged since, since a writer may be waiting: the next call goes on.
+// For each that was staged there may be one that is needed no more: twice as many, so that it comes to an end whatever is written meanwhile.
+const maxLinks = 256
+
+// An upcoming is the next ready snapshot on its way, in the scratch area. Chunks may come and go there until the manifest is linked: then it becomes
+// ready in the same call, or is given up.
+type upcoming struct {
+	tmp, sub  string                        // what is renamed to ready, and the snapshot in it
+	has, want map[manifest.Fingerprint]bool // chunks that are in it, and that are to be
+	queue     []manifest.Fingerprint        // of those that differ, perhaps
+	compared  bool                          // want is what is staged and needed, but for what others did
+}
+
+// PublishReady makes what is staged the ready snapshot, unless there is one already. needed says which chunks, index blocks
+// among them, the staged manifest called name references; it is asked for such as are in the staging area. If there are many more of them
+// than were staged since the last call, it does a part, and returns false: the next call, or PrepareReady, goes on. After an error, as
+// after false, the ready snapshot is as it was, and PublishReady may be called again.
+func (p *Producer) PublishReady(name string, needed func(manifest.Fingerprint) bool) (published bool, err error) {
 	if err := validName(name); err != nil {
 		return false, fmt.Errorf("spool: publish ready: %w", err)
 	}
+	const op = "publish ready"
 	if p.dir == nil || p.broken {
-		return false, p.check("publish ready")
+		return false, p.check(op)
 	}
+	budget := p.budget()
 	// Whatever is in ready, no directory can be renamed onto it.
 	switch some, err := nonEmpty(p.dir, readyDir); {
 	case err != nil:
-		return false, fmt.Errorf("spool: publish ready: %w", err)
+		return false, fmt.Errorf("spool: %s: %w", op, err)
 	case some:
+		p.next = nil // another producer was faster
 		return false, nil
 	}
-	tmp := stagedScratch + "/" + p.root.scratchName()
-	err = p.buildReady(tmp, name, refs())
-	if err == nil {
-		if err = p.dir.RenameDir(tmp, readyDir); err == nil {
-			return true, nil
+	for {
+		begun := p.next != nil
+		done, err := p.fill(needed, &budget)
+		if err == nil && done {
+			// If tmp was removed meanwhile, this fails: nothing incomplete is ever published.
+			if err = p.linkManifest(stagedMeta+"/"+name, p.next.sub+"/"+metaDir+"/"+name); err == nil {
+				err = p.dir.RenameDir(p.next.tmp, readyDir)
+			}
+		}
+		if err == nil {
+			if done {
+				p.next = nil
+			}
+			return done, nil
+		}
+		again, err := p.giveUp(op, err)
+		if !again || !begun {
+			return false, err
 		}
 	}
+}
+
+// PrepareReady is called when a snapshot gives way before its manifest is staged: it goes on with what PublishReady began, if it did. What was
+// staged up to now does not count any more when PublishReady and CollectGarbage judge what is much. After an error the ready snapshot is as it was.
+func (p *Producer) PrepareReady() error {
+	const op = "prepare ready"
+	if p.dir == nil || p.broken {
+		return p.check(op)
+	}
+	budget := p.budget()
+	p.swelled = 0
+	if p.next == nil {
+		return nil
+	}
+	if _, err := p.work(p.next, &budget); err != nil {
+		_, err = p.giveUp(op, err)
+		return err
+	}
+	return nil
+}
+
+func (p *Producer) budget() int {
+	n := 2*p.fresh + maxLinks
+	p.fresh = 0
+	return n
+}
+
+// giveUp gives up the next ready snapshot after an error. It returns none if that came of what another producer did: then the snapshot can
+// be begun again, unless that producer has published it.
+func (p *Producer) giveUp(op string, err error) (again bool, _ error) {
+	tmp := p.next.tmp
+	p.next = nil
 	if rerr := p.dir.RemoveAll(tmp); rerr != nil {
 		err = errors.Join(err, rerr)
 	} else if errors.Is(err, fs.ErrExist) {
@@ -43,40 +104,113 @@ func (p *Producer) PublishReady(name string, refs func() []manifest.Fingerprint)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Another producer may have cleaned the scratch directory away, which is no harm, or
 		// the whole spool may be gone.
-		return false, p.check("publish ready")
+		err := p.check(op)
+		return err == nil, err
 	}
-	return false, fmt.Errorf("spool: publish ready: %w", err)
+	return false, fmt.Errorf("spool: %s: %w", op, err)
 }
 
-// buildReady links the snapshot into a directory of its own. A chunk that is not in the staging
-// area any more was uploaded; a missing manifest means that the spool is being removed.
-//
-// Only the manifest that refs belongs to goes in: a manifest must not be in ready without those
-// of its chunks that are not in the store yet.
-func (p *Producer) buildReady(tmp, name string, refs []manifest.Fingerprint) error {
+// fill makes the next ready snapshot have all chunks that are staged and needed, and says whether the budget was enough.
+func (p *Producer) fill(needed func(manifest.Fingerprint) bool, budget *int) (done bool, err error) {
+	u := p.next
+	if u == nil {
+		tmp := stagedScratch + "/" + p.root.scratchName()
+		u = &upcoming{tmp: tmp, sub: tmp + "/" + p.root.unique(), has: map[manifest.Fingerprint]bool{}}
+		p.next = u
+		for _, dir := range []string{u.tmp, u.sub, u.sub + "/" + chunksDir, u.sub + "/" + metaDir} {
+			if err := p.root.mkdir(p.dir, dir); err != nil {
+				return false, err
+			}
+		}
+	}
+	// What is known is done first, since only what is staged can tell the rest, and to look there takes long when there is much.
+	if done, err := p.work(u, budget); err != nil || !done {
+		return false, err
+	}
+	if err := p.compare(u, needed); err != nil {
+		return false, err
+	}
+	return p.work(u, budget)
+}
+
+// compare finds out what is staged and needed. Others may have staged, uploaded, or collected some.
+func (p *Producer) compare(u *upcoming, needed func(manifest.Fingerprint) bool) error {
 	staged, err := p.dir.ReadDir(stagedChunks)
 	if err != nil {
 		return err
 	}
-	sub := tmp + "/" + p.root.unique()
-	for _, dir := range []string{tmp, sub, sub + "/" + chunksDir, sub + "/" + metaDir} {
-		if err := p.root.mkdir(p.dir, dir); err != nil {
-			return err
+	u.want, u.compared = make(map[manifest.Fingerprint]bool, len(staged)), true
+	for _, name := range staged {
+		if f, err := manifest.ParseChunkName(name); err == nil && needed(f) {
+			u.want[f] = true
 		}
 	}
-	for _, chunk := range only(staged, refs) {
-		err := p.link(stagedChunks+"/"+chunk, sub+"/"+chunksDir+"/"+chunk)
+	for f := range u.want {
+		if !u.has[f] {
+			u.queue = append(u.queue, f)
+		}
+	}
+	for f := range u.has {
+		if !u.want[f] {
+			u.queue = append(u.queue, f)
+		}
+	}
+	// In the order of their names: two producers do the same, whatever the order of a map.
+	slices.SortFunc(u.queue, func(x, y manifest.Fingerprint) int { return cmp.Or(cmp.Compare(x.Hi, y.Hi), cmp.Compare(x.Lo, y.Lo)) })
+	return nil
+}
+
+// work links, and removes, what is in the queue, and says whether the budget was enough. A chunk that is not in the staging area any more was
+// uploaded; a missing directory means that the scratch area was cleaned.
+func (p *Producer) work(u *upcoming, budget *int) (done bool, err error) {
+	for ; len(u.queue) > 0; u.queue = u.queue[1:] {
+		f := u.queue[0]
+		if u.has[f] == u.want[f] {
+			continue
+		}
+		if *budget <= 0 {
+			return false, nil
+		}
+		*budget--
+		from, to := stagedChunks+"/"+f.ChunkName(), u.sub+"/"+chunksDir+"/"+f.ChunkName()
+		if u.has[f] {
+			if err := missingIsFine(p.dir.Remove(to)); err != nil {
+				return false, err
+			}
+			delete(u.has, f)
+			continue
+		}
+		err := p.link(from, to)
 		if errors.Is(err, fs.ErrNotExist) {
-			if _, serr := p.dir.Stat(stagedChunks + "/" + chunk); errors.Is(serr, fs.ErrNotExist) {
+			if _, serr := p.dir.Stat(from); errors.Is(serr, fs.ErrNotExist) {
+				delete(u.want, f)
 				continue
 			}
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
+		u.has[f] = true
 	}
-	// If tmp was removed meanwhile, this fails: nothing incomplete is ever published.
-	return p.linkManifest(stagedMeta+"/"+name, sub+"/"+metaDir+"/"+name)
+	return true, nil
+}
+
+// note makes a chunk that was staged part of the next ready snapshot, if that was begun.
+func (p *Producer) note(f manifest.Fingerprint) {
+	p.fresh++
+	p.swelled++
+	if u := p.next; u != nil && u.compared {
+		u.want[f] = true
+		u.queue = append(u.queue, f)
+	}
+}
+
+// Drop says that the manifest to be staged next does not reference a chunk any more. It only spares PublishReady work in the end.
+func (p *Producer) Drop(f manifest.Fingerprint) {
+	if u := p.next; u != nil && u.want[f] {
+		delete(u.want, f)
+		u.queue = append(u.queue, f)
+	}
 }
 
 // link gives a file a second name, or copies it where links are not allowed: Linux has it that who
@@ -107,195 +241,4 @@ func (p *Producer) copyFile(from, to string) error {
 		return err
 	}
 	return p.root.publish(p.dir, stagedScratch+"/"+p.root.scratchName(), to, data, true)
-}
-
-// only returns those of the chunk names whose chunks are in refs, in order.
-func only(names []string, refs []manifest.Fingerprint) []string {
-	if len(names) == 0 {
-		return nil
-	}
-	needed := make(map[manifest.Fingerprint]bool, len(refs))
-	for _, f := range refs {
-		needed[f] = true
-	}
-	var found []string
-	for _, name := range names {
-		if f, err := manifest.ParseChunkName(name); err == nil && needed[f] {
-			found = append(found, name)
-		}
-	}
-	slices.Sort(found)
-	return found
-}
-
-// CollectGarbage removes staged chunks that are not needed any more: all of them if the snapshot
-// was published, since ready has them; otherwise, from time to time, those that refs does not return.
-// refs returns those, of the staged ones at least, that the staged manifest, or one about to replace
-// it, references; total is the number of chunks of the database, and copied of those that the
-// snapshot processed. Chunks that other manifests in this spool reference stay. CollectGarbage may be
-// called again after an error.
-func (p *Producer) CollectGarbage(published bool, total, copied int, refs func() []manifest.Fingerprint) error {
-	if p.dir == nil || p.broken {
-		return p.check("collect garbage")
-	}
-	p.pending += copied + 1
-	if !published && !p.unswept && copied < p.root.opts.intN(total/4+1) && p.pending/2 < total {
-		return nil
-	}
-	var keep []manifest.Fingerprint
-	if !published {
-		keep = refs()
-	}
-	if err := p.collect(keep, total); err != nil {
-		return fmt.Errorf("spool: collect garbage: %w", err)
-	}
-	p.pending = 0
-	return nil
-}
-
-// Unswept says that the last CollectGarbage left some.
-func (p *Producer) Unswept() bool { return p.unswept }
-
-// maxSweep is how many chunks are removed at a time, since a writer may be waiting: the next call goes on. If there are more
-// than the database has, and those, all of it is done at once.
-const maxSweep = 256
-
-func (p *Producer) collect(refs []manifest.Fingerprint, total int) error {
-	p.unswept = false
-	names, err := p.dir.ReadDir(stagedChunks)
-	if err != nil || len(names) == 0 {
-		return missingIsFine(err)
-	}
-	keep := make(map[manifest.Fingerprint]bool, len(refs))
-	for _, f := range refs {
-		keep[f] = true
-	}
-	manifests, err := p.dir.ReadDir(stagedMeta)
-	if err != nil {
-		return missingIsFine(err)
-	}
-	if len(manifests) > 1 { // of the same file under another host name
-		for _, name := range manifests {
-			m, err := p.staged(name)
-			if err != nil {
-				return err
-			}
-			// The one published last is among them, at the price of some links.
-			for _, f := range m {
-				keep[f] = true
-			}
-		}
-	}
-	var first error
-	swept := 0
-	for _, name := range names {
-		if f, err := manifest.ParseChunkName(name); err == nil && keep[f] {
-			continue
-		}
-		if swept++; swept > maxSweep && len(names) <= total+maxSweep {
-			p.unswept = true
-			break
-		}
-		if err := missingIsFine(p.dir.Remove(stagedChunks + "/" + name)); err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-// staged returns what a staged manifest references; nothing if nobody can read it, or make out
-// what it lists.
-func (p *Producer) staged(name string) ([]manifest.Fingerprint, error) {
-	data, err := p.dir.ReadFile(stagedMeta + "/" + name)
-	if err != nil {
-		return nil, missingIsFine(err)
-	}
-	m, err := manifest.Decode(data)
-	if err != nil {
-		return nil, nil
-	}
-	list, err := m.List(p.ReadBlock)
-	if err != nil {
-		return nil, nil
-	}
-	for i := range m.Blocks {
-		list = append(list[:len(list):len(list)], m.Blocks[i].Stored)
-	}
-	return list, nil
-}
-
-// StagedChunks returns the names of the files in the staging area for chunks.
-func (p *Producer) StagedChunks() ([]string, error) {
-	if p.dir == nil || p.broken {
-		return nil, p.check("list staged chunks")
-	}
-	names, err := p.dir.ReadDir(stagedChunks)
-	if err != nil {
-		return nil, p.lost("list staged chunks", err)
-	}
-	return names, nil
-}
-
-// Backlog returns the number of files in the staging area for chunks.
-func (p *Producer) Backlog() (int, error) {
-	if p.dir == nil {
-		return 0, nil
-	}
-	names, err := p.dir.ReadDir(stagedChunks)
-	if err != nil {
-		return 0, fmt.Errorf("spool: count chunks: %w", missingIsFine(err))
-	}
-	return len(names), nil
-}
-
-// CleanScratch removes what interrupted producers left: files of some age, and directories of
-// any, since whoever is still building one loses no more than that attempt.
-func (p *Producer) CleanScratch() error {
-	if p.dir == nil || p.broken {
-		return p.check("clean scratch")
-	}
-	names, err := p.dir.ReadDir(stagedScratch)
-	if err != nil {
-		return p.lost("clean scratch", err)
-	}
-	var first error
-	for _, name := range names {
-		if err := missingIsFine(p.cleanOne(stagedScratch + "/" + name)); err != nil && first == nil {
-			first = fmt.Errorf("spool: clean scratch: %w", err)
-		}
-	}
-	return first
-}
-
-func (p *Producer) cleanOne(name string) error {
-	info, err := p.dir.Stat(name)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return p.removeOld(name, info)
-	}
-	// Renamed first, so that nobody can publish it half removed.
-	gone := stagedScratch + "/" + p.root.scratchName()
-	if err := p.dir.RenameDir(name, gone); err != nil {
-		return err
-	}
-	return p.dir.RemoveAll(gone)
-}
-
-// cleanOld removes a file of some age.
-func (p *Producer) cleanOld(name string) error {
-	info, err := p.dir.Stat(name)
-	if err == nil {
-		err = p.removeOld(name, info)
-	}
-	return missingIsFine(err)
-}
-
-func (p *Producer) removeOld(name string, info fsx.Info) error {
-	// A time in the future says nothing about the age.
-	if age := p.root.opts.since(info.ChangeTime); age >= 0 && age < p.root.opts.ScratchAge {
-		return nil
-	}
-	return p.dir.Remove(name)
 }

@@ -235,8 +235,8 @@ func (p *plan) put(i int, f manifest.Fingerprint, data []byte) {
 		p.err, p.doomed = err, false
 		return
 	}
-	if i > 0 {
-		p.hot.release(old)
+	if i > 0 && p.hot.release(old) {
+		p.ts.producer.Drop(old)
 	}
 	if stored {
 		p.hot.take(f)
@@ -262,7 +262,9 @@ func (p *plan) fold() error {
 		}
 		p.ts.folded = true
 		h.take(f)
-		h.release(old)
+		if h.release(old) {
+			p.ts.producer.Drop(old)
+		}
 		return nil
 	})
 }
@@ -331,12 +333,12 @@ func (p *plan) publish(name string, m *manifest.Manifest) error {
 	p.sequence = m.Sequence
 	step("manifest")
 	// From here on the snapshot is taken, and the rest can be left to the next.
-	published, err := producer.PublishReady(name, h.live)
+	published, err := producer.PublishReady(name, h.needs)
 	step("publish")
 	if errors.Is(err, spool.ErrVanished) {
 		return err
 	}
-	gerr := producer.CollectGarbage(published, h.index.chunks, p.copied, h.live)
+	gerr := producer.CollectGarbage(published, h.index.chunks, p.copied, h.needs)
 	if published && gerr == nil {
 		h.published()
 	}
@@ -362,17 +364,29 @@ func (p *plan) abandon() {
 }
 
 // tidy does so after giving way: others may have changed again and again what was staged already.
-func (p *plan) tidy() {
-	if n, err := p.ts.producer.Backlog(); err == nil && n > 2*p.hot.index.chunks {
-		p.collect()
+func (p *plan) tidy(name string) {
+	if producer := p.ts.producer; producer.Unswept() || producer.Bulk() > 2*p.hot.index.chunks {
+		p.collectEarly(name)
 	}
+	// Where an error would be met again.
+	_ = p.ts.producer.PrepareReady()
 }
 
 // collect removes what neither the index as far as it is known nor the manifest that is staged
 // references.
 func (p *plan) collect() {
-	if p.ts.producer.Collecting() != nil {
-		return
+	if p.ts.producer.Collecting() == nil {
+		p.sweep()
 	}
-	_ = p.ts.producer.CollectGarbage(false, p.hot.index.chunks, p.copied, p.hot.live)
+}
+
+// collectEarly is collect before anything was staged, by one who knows what is, and does not interfere with others who have staged meanwhile.
+func (p *plan) collectEarly(name string) {
+	if producer := p.ts.producer; producer.Collecting() == nil && producer.Unchanged(name) {
+		p.sweep()
+	}
+}
+
+func (p *plan) sweep() {
+	_ = p.ts.producer.CollectGarbage(false, p.hot.index.chunks, p.copied, p.hot.needs)
 }

@@ -147,7 +147,7 @@ func (t *Tracker) deferSnapshot(held Held, v view, plans []*plan, forced bool) b
 	t.keep(plans)
 	for _, p := range plans {
 		if p.err == nil && p.ts.producer.Unswept() { // so that there is little left to remove when the snapshot is taken
-			p.collect()
+			p.collectEarly(t.db.name)
 		}
 	}
 	t.postpone(d, pause)
@@ -180,7 +180,7 @@ func (t *Tracker) giveWay(v view, plans []*plan, left *dirtySet) {
 			p.hot.token = d.token
 			p.err = nil
 			t.db.goOn(p.ts)
-			p.tidy()
+			p.tidy(t.db.name)
 		}
 	}
 	t.keep(plans)

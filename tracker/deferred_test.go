@@ -395,7 +395,18 @@ func TestGarbageIsRemovedMeanwhile(t *testing.T) {
 			c.write(i*chunk+200, []byte{byte(i), byte(i >> 8)})
 		}
 	})
-	w.visitor(-1)
+	for range n / 40 { // in laps, so that little was staged just before
+		w.visitor(50)
+	}
+	for i := byte(9); ; i++ {
+		ready, err := filepath.Glob(filepath.Join(w.prefix, "*", "*", "*", "ready", "*"))
+		check(t, err)
+		if len(ready) > 0 {
+			break
+		}
+		c.commit(func() { c.fill(0, 1, i) })
+		w.visitor(-1)
+	}
 	before := staged()
 	if !w.isCurrent() || before < n/4 || before > n {
 		t.Fatalf("%d chunks are left in the staging area", before)

@@ -88,11 +88,11 @@ func (h *hot) take(f manifest.Fingerprint) {
 	h.uses[f] = u
 }
 
-// release notes that it has one less. As long as base is the staged manifest, that needs it still.
-func (h *hot) release(f manifest.Fingerprint) {
+// release notes that it has one less, and says whether it has none now. As long as base is the staged manifest, that needs it still.
+func (h *hot) release(f manifest.Fingerprint) (gone bool) {
 	u, ok := h.uses[f]
 	if !ok || u.now == 0 {
-		return
+		return false
 	}
 	u.now--
 	if !u.fresh {
@@ -100,6 +100,7 @@ func (h *hot) release(f manifest.Fingerprint) {
 		h.released = append(h.released, f)
 	}
 	h.put(f, u)
+	return u.now == 0
 }
 
 // resize makes the index one of n chunks, and releases what is cut off.
@@ -147,11 +148,8 @@ func (h *hot) staged(m *manifest.Manifest) {
 // published notes that nothing in the staging area is needed any more.
 func (h *hot) published() { clear(h.uses) }
 
-// live returns what is needed of the staging area, and perhaps what has gone from there.
-func (h *hot) live() []manifest.Fingerprint {
-	all := make([]manifest.Fingerprint, 0, len(h.uses))
-	for f := range h.uses {
-		all = append(all, f)
-	}
-	return all
+// needs says whether a chunk that is staged is needed.
+func (h *hot) needs(f manifest.Fingerprint) bool {
+	_, ok := h.uses[f]
+	return ok
 }

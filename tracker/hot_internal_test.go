@@ -1,13 +1,10 @@
 package tracker
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/boule-db/boule/manifest"
 )
-
-func lives(h *hot, f manifest.Fingerprint) bool { return slices.Contains(h.live(), f) }
 
 // What the staged manifest needs of the staging area counts as long as it is the staged one, and
 // what only an unfinished snapshot needed not a moment longer.
@@ -19,20 +16,20 @@ func TestReleasedChunksStayUntilTheManifest(t *testing.T) {
 	h.staged(&manifest.Manifest{})
 	h.release(a)
 	h.take(b)
-	if !lives(h, a) || !lives(h, b) {
+	if !h.needs(a) || !h.needs(b) {
 		t.Fatal("lost before the manifest")
 	}
 	h.release(b)
 	h.take(c)
-	if lives(h, b) {
+	if h.needs(b) {
 		t.Error("what no manifest ever had is kept")
 	}
 	h.staged(&manifest.Manifest{})
-	if lives(h, a) || !lives(h, c) {
-		t.Errorf("after the manifest a lives %v, c lives %v", lives(h, a), lives(h, c))
+	if h.needs(a) || !h.needs(c) {
+		t.Errorf("after the manifest a lives %v, c lives %v", h.needs(a), h.needs(c))
 	}
 	h.published()
-	if len(h.live()) > 0 {
+	if len(h.uses) > 0 {
 		t.Error("something is needed after publication")
 	}
 }
@@ -68,12 +65,12 @@ func TestChunkInTwoPlaces(t *testing.T) {
 	h.staged(&manifest.Manifest{})
 	h.release(a)
 	h.staged(&manifest.Manifest{})
-	if !lives(h, a) {
+	if !h.needs(a) {
 		t.Fatal("lost with one of its places")
 	}
 	h.release(a)
 	h.staged(&manifest.Manifest{})
-	if lives(h, a) {
+	if h.needs(a) {
 		t.Error("kept without a place")
 	}
 }
@@ -109,7 +106,7 @@ func TestUsesAreFoundAgain(t *testing.T) {
 	if u := h.uses[m.Blocks[1].Stored]; u.now != 1 {
 		t.Errorf("an index block has %d places", u.now)
 	}
-	if lives(h, garbage) {
+	if h.needs(garbage) {
 		t.Error("garbage counts")
 	}
 	clear(store)
@@ -123,8 +120,8 @@ func TestUsesAreFoundAgain(t *testing.T) {
 	}
 	h, err = newHot(large, store.read, names)
 	check(t, err)
-	if !lives(h, garbage) || len(h.live()) != len(names)-1 {
-		t.Errorf("%d of %d count", len(h.live()), len(names)-1)
+	if !h.needs(garbage) || len(h.uses) != len(names)-1 {
+		t.Errorf("%d of %d count", len(h.uses), len(names)-1)
 	}
 }
 
@@ -141,11 +138,11 @@ func TestUncountedChunksStay(t *testing.T) {
 	check(t, err)
 	h.release(twice) // one of the two
 	h.staged(base)
-	if !lives(h, twice) {
+	if !h.needs(twice) {
 		t.Error("a chunk that has a place left is not needed")
 	}
 	h.published()
-	if lives(h, twice) {
+	if h.needs(twice) {
 		t.Error("something is needed after publication")
 	}
 }

@@ -5,6 +5,7 @@ package faults_test
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -56,7 +57,35 @@ func (d *desk) describe(data []byte) {
 	check(d, err)
 }
 
-func (d *desk) refs() []manifest.Fingerprint { return d.m.Chunks[1:] }
+// begun has more staged than PublishReady links at a time.
+func (d *desk) begun() {
+	d.open()
+	const n = 260
+	db := content(n, 3)
+	for i := range n {
+		db[i*manifest.ChunkSize+2], db[i*manifest.ChunkSize+3] = byte(i), byte(i>>8)
+	}
+	d.begin(db)
+	check(d, d.stageChunks())
+	check(d, d.prod.PrepareReady())
+	check(d, d.prod.StageManifest(name, d.enc))
+	published, err := d.prod.PublishReady(name, d.refs)
+	if check(d, err); published {
+		d.Fatal("all was published at once")
+	}
+	old := d.m.Chunks[250:255]
+	for i := 250; i < 255; i++ {
+		db[i*manifest.ChunkSize+4]++
+		d.prod.Drop(d.m.Chunks[i])
+	}
+	d.begin(db)
+	for i := range old {
+		check(d, d.prod.StageChunk(d.m.Chunks[250+i], db[(250+i)*manifest.ChunkSize:][:manifest.ChunkSize]))
+	}
+	check(d, d.prod.StageManifest(name, d.enc))
+}
+
+func (d *desk) refs(f manifest.Fingerprint) bool { return slices.Contains(d.m.Chunks[1:], f) }
 
 func (d *desk) open() {
 	d.Helper()
@@ -240,6 +269,8 @@ var spoolOps = []struct {
 		check(d, d.prod.StageManifest(name, d.enc))
 	}, func(d *desk) error { return second(d.prod.PublishReady(name, d.refs)) }},
 	{"Producer.PublishReady, occupied", (*desk).two, func(d *desk) error { return second(d.prod.PublishReady(name, d.refs)) }},
+	{"Producer.PrepareReady", (*desk).begun, func(d *desk) error { return d.prod.PrepareReady() }},
+	{"Producer.PublishReady, begun", (*desk).begun, func(d *desk) error { return second(d.prod.PublishReady(name, d.refs)) }},
 	{"Producer.CollectGarbage, published", func(d *desk) {
 		d.open()
 		d.begin(content(4, 3))

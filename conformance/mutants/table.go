@@ -65,12 +65,12 @@ var mutants = []mutant{
 	},
 	{
 		id: "I4", what: "chunks are garbage that another manifest in the spool references",
-		edits: []edit{{"spool/publish.go", "	if len(manifests) > 1 {", "	if len(manifests) > 1<<20 {"}},
+		edits: []edit{{"spool/garbage.go", "len(names) > 0 && len(manifests) > 1 {", "len(names) > 0 && len(manifests) > 1<<20 {"}},
 		pkg:   "spool", test: "TestGarbageSparesOtherManifests",
 	},
 	{
 		id: "I5", what: "the ready snapshot lacks its chunks",
-		edits: []edit{{"spool/publish.go", "range only(staged, refs) {", "range only(staged[:0], refs) {"}},
+		edits: []edit{{"spool/publish.go", "	for _, name := range staged {\n		if f, err", "	for _, name := range staged[:0] {\n		if f, err"}},
 		pkg:   "spool", test: "TestReadyIsPublishedOnceUntilTaken",
 	},
 	{
@@ -95,7 +95,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "I10", what: "garbage is collected as if each snapshot were published",
-		edits: []edit{{"tracker/build.go", "producer.CollectGarbage(published, h.index.chunks, p.copied, h.live)", "producer.CollectGarbage(published || err == nil, h.index.chunks, p.copied, h.live)"}},
+		edits: []edit{{"tracker/build.go", "producer.CollectGarbage(published, h.index.chunks, p.copied, h.needs)", "producer.CollectGarbage(published || err == nil, h.index.chunks, p.copied, h.needs)"}},
 		pkg:   "tracker", test: "TestHistories",
 	},
 	{
@@ -130,7 +130,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "I17", what: "there is no collection of garbage",
-		edits: []edit{{"spool/publish.go", "	p.pending += copied + 1\n	if !published && !p.unswept", "	p.pending += copied + 1\n	if p.pending > 0 || !published && !p.unswept"}},
+		edits: []edit{{"spool/garbage.go", "	if !published && len(p.garbage) == 0", "	if p.pending > 0 || !published && len(p.garbage) == 0"}},
 		pkg:   "spool", test: "TestGarbage",
 	},
 	{
@@ -267,6 +267,16 @@ var mutants = []mutant{
 		id: "known", what: "what is staged counts as known although another process has staged since",
 		edits: []edit{{"spool/producer.go", "	return err == nil && now.Dev == p.last.info.Dev && now.Ino == p.last.info.Ino\n", "	return err == nil && now.Size >= 0\n"}},
 		pkg:   "tracker", test: "TestStagedByAnotherProcess",
+	},
+	{
+		id: "ready-parts", what: "a part of a large snapshot is made ready",
+		edits: []edit{{"spool/publish.go", "		if err == nil && done {", "		if done = true; err == nil {"}},
+		pkg:   "spool", test: "TestPublishInParts",
+	},
+	{
+		id: "collected", what: "a snapshot counts although its chunks may have been collected",
+		edits: []edit{{"spool/producer.go", "	} else if same {\n		return p.check(op)", "	} else if same || err == nil {\n		return p.check(op)"}},
+		pkg:   "spool", test: "TestCollectedUnderASnapshot",
 	},
 	{
 		id: "uses", what: "a staged chunk is garbage when one of its places goes",
