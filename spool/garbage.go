@@ -36,6 +36,9 @@ func (p *Producer) CollectGarbage(published bool, total, copied int, needed func
 // Unswept says that the last CollectGarbage left some.
 func (p *Producer) Unswept() bool { return len(p.garbage) > 0 }
 
+// Unfinished says that something is left to do although a manifest was staged: PublishReady made a part of it ready, or CollectGarbage left some.
+func (p *Producer) Unfinished() bool { return p.Publishing() || p.Unswept() }
+
 // Bulk is about how many chunks are staged, at least if no consumer has uploaded some.
 func (p *Producer) Bulk() int { return p.staged }
 

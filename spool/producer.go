@@ -390,10 +390,16 @@ func (p *Producer) DropStaged(name string) error {
 	return nil
 }
 
-// Close releases the Producer, and removes what it has prepared.
+// Close releases the Producer, after it has removed what it left to later. If that fails, or another process was faster, others do it.
 func (p *Producer) Close() error {
 	if p.next != nil {
-		_ = p.dir.RemoveAll(p.next.tmp) // or others do
+		_ = p.dir.RemoveAll(p.next.tmp)
+	}
+	// Nobody needs to hold a lock for that, as long as whoever is at a snapshot now notices.
+	if len(p.garbage) > 0 && p.last.name != "" && p.Collecting() == nil && p.Unchanged(p.last.name) {
+		for _, name := range p.garbage {
+			_ = p.dir.Remove(stagedChunks + "/" + name)
+		}
 	}
 	p.release()
 	p.broken = true

@@ -66,6 +66,9 @@ func (p *Producer) PublishReady(name string, needed func(manifest.Fingerprint) b
 	}
 }
 
+// Publishing says that PublishReady has made a part of what is staged ready.
+func (p *Producer) Publishing() bool { return p.next != nil }
+
 // PrepareReady is called when a snapshot gives way before its manifest is staged: it goes on with what PublishReady began, if it did. What was
 // staged up to now does not count any more when PublishReady and CollectGarbage judge what is much. After an error the ready snapshot is as it was.
 func (p *Producer) PrepareReady() error {

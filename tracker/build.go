@@ -333,6 +333,12 @@ func (p *plan) publish(name string, m *manifest.Manifest) error {
 	p.sequence = m.Sequence
 	step("manifest")
 	// From here on the snapshot is taken, and the rest can be left to the next.
+	return p.makeReady(name, step)
+}
+
+// makeReady makes what is staged the ready snapshot, and tidies up. Both may be left unfinished.
+func (p *plan) makeReady(name string, step func(what string)) error {
+	producer, h := p.ts.producer, p.hot
 	published, err := producer.PublishReady(name, h.needs)
 	step("publish")
 	if errors.Is(err, spool.ErrVanished) {
@@ -352,6 +358,16 @@ func (p *plan) publish(name string, m *manifest.Manifest) error {
 		}
 	}
 	step("collect")
+	return producer.Finish()
+}
+
+// goOn does a part of what the snapshot that is staged, which is current, has left.
+func (p *plan) goOn(name string) error {
+	producer := p.ts.producer
+	if producer.Publishing() {
+		return p.makeReady(name, func(string) {})
+	}
+	p.housekeeping = producer.CollectGarbage(false, p.hot.index.chunks, 0, p.hot.needs)
 	return producer.Finish()
 }
 

@@ -2,6 +2,7 @@ package tracker
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,7 @@ type database struct {
 	retries    int       // how often it was
 
 	stagedAt    time.Time // when a snapshot was last staged
+	restAt      time.Time // when the rest is to be done of what was staged; zero if there is none
 	putOffUntil time.Time // when one that was put off is due; zero if none was
 	wal         bool      // when last evaluated
 	warnedWAL   bool
@@ -201,6 +203,22 @@ func (d *database) settled() {
 	defer d.mu.Unlock()
 	d.undone = false
 	d.putOffUntil = time.Time{}
+	d.restAt = time.Time{}
+}
+
+// restEvery is how long a part of what a snapshot has left keeps others from the next.
+const restEvery = 100 * time.Millisecond
+
+// lookForRest makes an evaluation due if a snapshot has left something to do, so that it does not wait for the next transaction.
+func (d *database) lookForRest() {
+	unfinished := func(ts *target) bool { return ts.producer != nil && ts.producer.Unfinished() }
+	if !slices.ContainsFunc(d.targets, unfinished) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.restAt = time.Now().Add(restEvery)
+	d.m.rouse()
 }
 
 // vacant notes that the database has nothing to stage.

@@ -428,3 +428,57 @@ func TestGarbageIsRemovedMeanwhile(t *testing.T) {
 	}
 	w.uploaded()
 }
+
+// What a large snapshot has left is done also if nobody commits any more: made ready, and removed from the staging area, a part at a time.
+func TestRestWithoutCommits(t *testing.T) {
+	for _, end := range []string{"goes on", "closes"} {
+		t.Run(end, func(t *testing.T) {
+			w, c := deferring(t)
+			glob := func(below ...string) int {
+				names, err := filepath.Glob(filepath.Join(append([]string{w.prefix, "*", "*", "*"}, below...)...))
+				check(t, err)
+				return len(names)
+			}
+			w.m.Behind() // not for a first sight
+			due := func() bool {
+				_, ok := w.m.NextDue()
+				return ok
+			}
+			const n = 700
+			c.commit(func() {
+				c.fill(0, n, 1)
+				for i := range int64(n) {
+					c.write(i*chunk+200, []byte{byte(i), byte(i >> 8)})
+				}
+			})
+			for glob("staging", "meta", "*") == 0 { // in laps, so that little was staged just before
+				w.visitor(50)
+			}
+			if !w.isCurrent() || !due() || glob("ready", "*") > 0 {
+				t.Fatalf("nothing is left to do (%v), or all is (%v)", due(), w.isCurrent())
+			}
+			visits := 0
+			for ; visits < 20; visits++ {
+				if !due() || end == "closes" && visits == 3 {
+					break
+				}
+				w.visitor(-1)
+				w.judge()
+			}
+			if end == "closes" {
+				check(t, w.m.Close())
+				w.restart()
+			}
+			if visits < 3 || visits == 20 {
+				t.Errorf("done after %d visits", visits)
+			}
+			if got := glob("ready", "*", "chunks", "*"); got != n { // and an index block, but not the first
+				t.Errorf("%d chunks are ready", got)
+			}
+			if got := glob("staging", "chunks", "*") + glob("staging", "scratch", "*"); got > 0 {
+				t.Errorf("%d files are left", got)
+			}
+			w.uploaded()
+		})
+	}
+}

@@ -74,6 +74,10 @@ func (d *database) takeDue(now time.Time) bool {
 		due = true
 		d.putOffUntil = now.Add(d.backoff(1)) // unless it succeeds
 	}
+	if !d.restAt.IsZero() && !d.restAt.After(now) {
+		due = true
+		d.restAt = now.Add(d.backoff(1)) // unless it succeeds
+	}
 	if d.undone && !d.retryAt.After(now) {
 		due = true
 		d.retries++
@@ -108,6 +112,9 @@ func (d *database) nextDue() (at time.Time, ok bool) {
 	}
 	if !d.putOffUntil.IsZero() {
 		see(d.putOffUntil)
+	}
+	if !d.restAt.IsZero() {
+		see(d.restAt)
 	}
 	for _, ts := range d.targets {
 		if d.putOffUntil.IsZero() && ts.failures > 0 {

@@ -92,6 +92,9 @@ func (t *Tracker) evaluate(held Held) {
 	}
 	done := len(waiting) == 0
 	for _, p := range plans {
+		if p.err == nil && p.current && p.ts.producer.Unfinished() {
+			p.err = p.goOn(t.db.name)
+		}
 		done = t.conclude(p, v, forced) && done
 	}
 	if forced {
@@ -134,6 +137,7 @@ func (t *Tracker) finish(held Held, v view, done bool) {
 		t.endBurst()
 	}
 	t.db.settled()
+	t.db.lookForRest()
 	t.eager, t.full, t.renewed = false, false, false
 	t.forget()
 	if held == Exclusive {

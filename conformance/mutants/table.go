@@ -274,6 +274,11 @@ var mutants = []mutant{
 		pkg:   "spool", test: "TestPublishInParts",
 	},
 	{
+		id: "ready-rest", what: "what a large snapshot has left waits for the next transaction",
+		edits: []edit{{"tracker/snapshot.go", "	t.db.lookForRest()\n", ""}},
+		pkg:   "tracker", test: "TestRestWithoutCommits",
+	},
+	{
 		id: "collected", what: "a snapshot counts although its chunks may have been collected",
 		edits: []edit{{"spool/producer.go", "	} else if same {\n		return p.check(op)", "	} else if same || err == nil {\n		return p.check(op)"}},
 		pkg:   "spool", test: "TestCollectedUnderASnapshot",
