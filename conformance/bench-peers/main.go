@@ -18,7 +18,7 @@ var (
 	dir     = flag.String("dir", "", "where to work (default: the temporary directory); its file system needs user extended attributes")
 	quick   = flag.Bool("quick", false, "small and few of everything, to see whether it works")
 	asJSON  = flag.Bool("json", false, "print JSON instead of a table")
-	limit   = flag.Duration("time", 20*time.Minute, "after that start nothing more")
+	limit   = flag.Duration("time", 45*time.Minute, "after that start nothing more")
 	mb      = flag.Int("mb", 94, "size of the databases that are replicated")
 	seconds = flag.Int("seconds", 20, "of each workload whose uploads are counted")
 	latency = flag.Duration("latency", 20*time.Millisecond, "of each request to the distant store")
