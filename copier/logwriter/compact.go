@@ -26,8 +26,10 @@ const (
 // How many percent of what it needs the objects have that the newest state lies in. That is also how much a restore fetches at most,
 // compared with one of a replica that was uploaded just now. What is rewritten for each byte appended grows as these get less: see RATIONALE.md.
 const (
-	widePercent  = 130 // more is too much
-	tightPercent = 122 // what a compaction leaves
+	freshPercent = 103 // less is as good as uploaded just now
+	burstPercent = 130 // more is too much of a fresh one: what comes in a minute may be all that comes
+	widePercent  = 122 // more is too much of another
+	tightPercent = 111 // what a compaction leaves
 	solidPercent = 90  // an object that needs as much of itself is not worth rewriting
 )
 
@@ -65,12 +67,20 @@ func (g *growth) add(entry, bytes, raw int64) {
 	g.bytes, g.raw = g.bytes+bytes, g.raw+raw
 }
 
+// wide is how many percent are too much.
+func (g *growth) wide() int64 {
+	if 100*g.size <= freshPercent*g.need {
+		return burstPercent
+	}
+	return widePercent
+}
+
 // due says whether there may be something to do for a state of so many bytes. What was appended is taken for the replacement of
 // what was there, so it may turn out that there is not.
 func (g *growth) due(size int64) bool {
-	room := g.need*widePercent/100 - g.size
+	room := g.need*g.wide()/100 - g.size
 	if g.size == 0 && g.raw > 0 {
-		room = int64(float64(size) * (widePercent - 100) / 100 * min(1, float64(g.bytes)/float64(g.raw)))
+		room = int64(float64(size) * (burstPercent - 100) / 100 * min(1, float64(g.bytes)/float64(g.raw)))
 	}
 	// If the last compaction left more than it should have, the next one had better wait for something to gain.
 	return g.small > mostSmall(size) || g.bytes > max(dueBytes, room, g.size/10)
@@ -94,8 +104,8 @@ func (w *Writer) CompactionDue() bool {
 // it needs, and out of small ones if there are very many; and appends an entry that says so, with the state as it is. After an error, and of how
 // much has been done, the same is true as of [Writer.Append].
 //
-// If it is called often enough to have nothing left to do, the newest state lies in objects of at most 1.3 times the
-// size that it has by itself, about, and of these at most 128 are small.
+// If it is called often enough to have nothing left to do, the newest state lies in objects of at most 1.22 times the
+// size that it has by itself, about, and of these at most 128 are small; of 1.3 times if none was compacted since it was uploaded as a whole.
 func (w *Writer) Compact(ctx context.Context, b Budget) (Compaction, error) {
 	b.Bytes, b.Requests = cmp.Or(b.Bytes, 32<<20), cmp.Or(b.Requests, 256)
 	w.mu.Lock()
@@ -129,8 +139,9 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 		if err != nil {
 			return c, fmt.Errorf("compact: %w", err)
 		}
+		wide := w.grown.wide()
 		w.grown, w.behind = growth{}, false
-		w.plan = w.choose(s, h.Entry)
+		w.plan = w.choose(s, h.Entry, wide)
 	}
 	victims := w.next(b)
 	if len(victims) == 0 {
@@ -196,7 +207,7 @@ type layerOf struct {
 }
 
 // choose returns the objects that are to be rewritten, those first of which least is needed.
-func (w *Writer) choose(s *scan, newest *remotelog.Entry) (chosen []candidate) {
+func (w *Writer) choose(s *scan, newest *remotelog.Entry, wide int64) (chosen []candidate) {
 	known := make(map[remotelog.ObjectID]int)
 	size, small := int64(0), 0
 	need := &w.grown.need
@@ -236,7 +247,7 @@ func (w *Writer) choose(s *scan, newest *remotelog.Entry) (chosen []candidate) {
 		return cmp.Compare(float64(x.need)/float64(x.size), float64(y.need)/float64(y.size))
 	}
 	slices.SortStableFunc(others, byNeed)
-	if 100*size > widePercent**need {
+	if 100*size > wide**need {
 		for _, o := range others {
 			if 100*left <= tightPercent**need {
 				break
