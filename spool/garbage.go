@@ -54,14 +54,14 @@ func (p *Producer) collect(needed func(manifest.Fingerprint) bool) error {
 		if p.garbage, err = p.findGarbage(manifests, needed); err != nil {
 			return err
 		}
-		p.pending = 0
+		p.pending, p.spared = 0, map[string]bool{}
 	}
 	limit := maxSweep + 2*p.swelled
 	p.swelled = 0
 	var first error
 	for ; len(p.garbage) > 0 && limit > 0; p.garbage = p.garbage[1:] {
 		name := p.garbage[0]
-		if f, err := manifest.ParseChunkName(name); err == nil && needed(f) {
+		if f, err := manifest.ParseChunkName(name); p.spared[name] || err == nil && needed(f) {
 			continue // it was staged again
 		}
 		limit--

@@ -167,3 +167,32 @@ func TestScratchIsCleaned(t *testing.T) {
 		t.Errorf("left in scratch: %v", got)
 	}
 }
+
+// What is staged again before it is removed as garbage stays, also when the producer ends.
+func TestGarbageStagedAgain(t *testing.T) {
+	const n = 700
+	r := openRoot(t, t.TempDir(), nil)
+	p := producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
+	remote := spooltest.NewRemote()
+	check(t, snapshot(t, p, content(2, 0), 1)) // occupies ready
+	db := distinct(n, 1)
+	m, data := stageInLaps(t, p, db, 2)
+	check(t, p.StageManifest(name, data))
+	check(t, p.Finish())
+	_, data = stageInLaps(t, p, content(2, 5), 3)
+	check(t, p.StageManifest(name, data))
+	check(t, p.CollectGarbage(false, n, 3*n, all(&manifest.Manifest{Chunks: []manifest.Fingerprint{{}}})))
+	check(t, p.Finish())
+	for i, f := range m.Chunks[1:] {
+		check(t, p.StageChunk(f, db[(i+1)*manifest.ChunkSize:][:manifest.ChunkSize]))
+	}
+	_, data = describe(t, db, 4)
+	check(t, p.StageManifest(name, data))
+	check(t, p.Finish())
+	if !p.Unswept() {
+		t.Fatal("nothing is left to remove")
+	}
+	check(t, p.Close())
+	judge(t, r, remote)
+	equal(t, drain(t, r, p.Key(), remote), db)
+}

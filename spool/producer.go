@@ -25,17 +25,18 @@ type Producer struct {
 	target Target
 	key    Key
 
-	dir     fsx.FS    // the spool; nil when closed
-	id      fsx.Info  // its identity
-	broken  bool      // something was found missing: mend it before the next snapshot
-	pending int       // chunks processed since the last collection of garbage
-	garbage []string  // staged chunks that are not needed, if not all have been removed
-	staged  int       // chunks, about
-	swelled int       // chunks staged since garbage was removed last
-	next    *upcoming // the next ready snapshot, if it was begun
-	fresh   int       // chunks staged since it was gone on with
-	last    seen      // the staged manifest, as far as it is known
-	meta    fsx.Info  // of the metadata file, when it was read
+	dir     fsx.FS          // the spool; nil when closed
+	id      fsx.Info        // its identity
+	broken  bool            // something was found missing: mend it before the next snapshot
+	pending int             // chunks processed since the last collection of garbage
+	garbage []string        // staged chunks that are not needed, if not all have been removed
+	spared  map[string]bool // of these, what was staged again
+	staged  int             // chunks, about
+	swelled int             // chunks staged since garbage was removed last
+	next    *upcoming       // the next ready snapshot, if it was begun
+	fresh   int             // chunks staged since it was gone on with
+	last    seen            // the staged manifest, as far as it is known
+	meta    fsx.Info        // of the metadata file, when it was read
 }
 
 // Key returns the key of the spool.
@@ -398,7 +399,9 @@ func (p *Producer) Close() error {
 	// Nobody needs to hold a lock for that, as long as whoever is at a snapshot now notices.
 	if len(p.garbage) > 0 && p.last.name != "" && p.Collecting() == nil && p.Unchanged(p.last.name) {
 		for _, name := range p.garbage {
-			_ = p.dir.Remove(stagedChunks + "/" + name)
+			if !p.spared[name] {
+				_ = p.dir.Remove(stagedChunks + "/" + name)
+			}
 		}
 	}
 	p.release()

@@ -198,10 +198,13 @@ func (p *Producer) work(u *upcoming, budget *int) (done bool, err error) {
 	return true, nil
 }
 
-// note makes a chunk that was staged part of the next ready snapshot, if that was begun.
+// note makes a chunk that was staged part of the next ready snapshot, if that was begun, and no garbage.
 func (p *Producer) note(f manifest.Fingerprint) {
 	p.fresh++
 	p.swelled++
+	if len(p.garbage) > 0 {
+		p.spared[f.ChunkName()] = true
+	}
 	if u := p.next; u != nil && u.compared {
 		u.want[f] = true
 		u.queue = append(u.queue, f)
