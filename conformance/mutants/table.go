@@ -279,6 +279,11 @@ var mutants = []mutant{
 		pkg:   "tracker", test: "TestRestWithoutCommits",
 	},
 	{
+		id: "garbage-again", what: "what was staged again is removed as garbage when the producer ends",
+		edits: []edit{{"spool/producer.go", "			if !p.spared[name] {", "			if name != \"\" {"}},
+		pkg:   "spool", test: "TestGarbageStagedAgain",
+	},
+	{
 		id: "collected", what: "a snapshot counts although its chunks may have been collected",
 		edits: []edit{{"spool/producer.go", "	} else if same {\n		return p.check(op)", "	} else if same || err == nil {\n		return p.check(op)"}},
 		pkg:   "spool", test: "TestCollectedUnderASnapshot",
