@@ -316,7 +316,7 @@ func (b *bench) upload(ctx context.Context, dir string) error {
 		for _, w := range []struct {
 			mode string
 			rate float64
-		}{{"append", 100}, {"insert", 100}, {"update", 100}, {"update", 20}, {"update", 1}, {"batch", 1}} {
+		}{{"append", 100}, {"update", 100}, {"edit", 1}, {"update", 1}, {"insert", 100}, {"reindex", 20}, {"batch", 1}} {
 			if ctx.Err() != nil {
 				b.Note("upload: %s of %s was not measured: -time %v is over", w.mode, r.name, *limit)
 				continue
@@ -494,7 +494,7 @@ func (b *bench) aged(ctx context.Context, dir string) error {
 		}
 		received := float64(c.Down) / 1e6
 		n := few(10_000, 100)
-		if _, err := x.write(context.WithoutCancel(ctx), "update", n, 200); err != nil {
+		if _, err := x.write(context.WithoutCancel(ctx), "reindex", n, 200); err != nil {
 			return err
 		}
 		old, _, c, err := x.restores(ctx, *latency)
@@ -650,27 +650,40 @@ func (b *bench) replicaOf(ctx context.Context, dir string, rep replicator) error
 		{"10 polls", "4 connections", "poll", 4, float64(few(10, 2))},
 	} {
 		var took, requests, received, rss report.Sample
+		run := func(a workload.Args) (ran, s3count.Counts, error) {
+			before := b.proxy.Counts()
+			r, err := b.child(context.WithoutCancel(ctx), bouleS3, a, append(b.env(x.place), "BENCH_ENGINE=replica")...)
+			return r, b.proxy.Counts().Minus(before), err
+		}
+		a := ref
+		a.DB, a.Mode, a.N, a.Rate = x.ref(), q.mode, q.n, q.rate
+		var opening s3count.Counts
+		if q.mode == "poll" {
+			var err error
+			idle := a
+			idle.Rate = 0
+			if _, opening, err = run(idle); err != nil {
+				return err
+			}
+		}
 		for round := range *rounds {
 			if q.mode == "poll" && round > 0 || round > 0 && ctx.Err() != nil {
 				break // polls are counted, not timed
 			}
-			a := ref
-			a.DB, a.Mode, a.N, a.Rate = x.ref(), q.mode, q.n, q.rate
-			before := b.proxy.Counts()
-			r, err := b.child(context.WithoutCancel(ctx), bouleS3, a, append(b.env(x.place), "BENCH_ENGINE=replica")...)
+			r, c, err := run(a)
 			if err != nil {
 				return err
 			}
-			c := b.proxy.Counts().Minus(before)
+			c = c.Minus(opening)
 			took, rss = append(took, r.Seconds), append(rss, r.rss)
 			requests, received = append(requests, float64(c.Sum())), append(received, float64(c.Down)/1e6)
 		}
 		what := fmt.Sprintf("%s, %v a request, ", q.what, *latency)
 		if q.mode == "poll" {
 			for i := range requests {
-				requests[i] /= q.rate
+				requests[i] /= q.rate // a poll each second
 			}
-			b.Add(row(q.group, what+"requests", x.name, ref, requests, "per second, opening included"))
+			b.Add(row(q.group, what+"requests", x.name, ref, requests, "a poll"))
 		} else {
 			b.Add(row(q.group, what+"time", x.name, ref, took, "s"), row(q.group, what+"requests", x.name, ref, requests, "requests"),
 				row(q.group, what+"received", x.name, ref, received, "MB"))

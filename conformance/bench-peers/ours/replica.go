@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 )
 
 // readReplica opens a replica and reads it, N times, the first of which includes opening. The modes are "point"; "scan",
-// of 20,000 rows; and "poll": N connections each look for something newer once a second, for RATE seconds.
+// of 20,000 rows; and "poll": once a second, for RATE seconds, one of N connections looks for something newer, and all move
+// to what it found.
 func readReplica() error {
 	a, err := workload.Parse(os.Args[1:])
 	if err != nil {
@@ -67,11 +69,15 @@ func poll(ctx context.Context, db *sql.DB, connections int, long time.Duration) 
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for range max(int(long/time.Second), 1) {
+	for range int(long / time.Second) {
 		<-tick.C
-		for _, c := range conns {
+		for i, c := range conns {
+			how := 1 // ask the store
+			if i > 0 {
+				how = 0 // take what is there
+			}
 			var moved any
-			if err := c.QueryRowContext(ctx, `PRAGMA boule_snapshot_refresh`).Scan(&moved); err != nil {
+			if err := c.QueryRowContext(ctx, fmt.Sprintf(`PRAGMA boule_snapshot_refresh = %d`, how)).Scan(&moved); err != nil {
 				return err
 			}
 		}

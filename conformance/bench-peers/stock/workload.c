@@ -20,8 +20,14 @@ static const struct {
 } statements[] = {
 	{"insert", "INSERT INTO t(k, b) VALUES (abs(random()) % 1000000, randomblob(480))"},
 	{"batch", "INSERT INTO t(k, b) VALUES (abs(random()) % 1000000, randomblob(480))"},
-	{"append", "INSERT INTO u(b) VALUES (randomblob(480))"},
-	{"update", "UPDATE t SET k = abs(random()) % 1000000, b = randomblob(480)"
+	{"append", "INSERT INTO u(b) VALUES (printf('{\"token\":\"%s\",\"kind\":\"page view\",\"path\":\"/articles/comments\","
+		"\"status\":200,\"agent\":\"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\","
+		"\"accept\":\"text/html,application/xhtml+xml\",\"language\":\"en-US,en;q=0.5\","
+		"\"encoding\":\"gzip, deflate, br, zstd\",\"cached\":false}', hex(randomblob(100))))"},
+	{"edit", "UPDATE u SET b = replace(b, substr(b, 11, 200), hex(randomblob(100)))"
+		" WHERE id = 1 + abs(random()) % (SELECT max(id) FROM u)"},
+	{"update", "UPDATE t SET b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)"},
+	{"reindex", "UPDATE t SET k = abs(random()) % 1000000, b = randomblob(480)"
 		" WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)"},
 	{"point", "SELECT b FROM t WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)"},
 	{"scan", "SELECT count(*) FROM t WHERE length(b) = 480 AND k >= 0"},

@@ -13,18 +13,21 @@ import (
 	"time"
 )
 
-// The statements of each mode. Rows take about 500 bytes that can't be compressed; the index of t is on random numbers.
+// The statements of each mode. Rows take about 500 bytes: those of t can't be compressed, and its index is on random
+// numbers; those of u are text, which a compressor makes a third of, and have no index.
 const (
 	Schema = `CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, k INTEGER, b BLOB);
 		CREATE INDEX IF NOT EXISTS t_k ON t(k);
 		CREATE TABLE IF NOT EXISTS u(id INTEGER PRIMARY KEY, b BLOB)`
 	Fill = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)
 		INSERT INTO t(k, b) SELECT abs(random()) %% 1000000, randomblob(480) FROM n`
-	Insert = `INSERT INTO t(k, b) VALUES (abs(random()) % 1000000, randomblob(480))`
-	Append = `INSERT INTO u(b) VALUES (randomblob(480))`
-	Update = `UPDATE t SET k = abs(random()) % 1000000, b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
-	Point  = `SELECT b FROM t WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
-	Scan   = `SELECT count(*) FROM t WHERE length(b) = 480 AND k >= 0`
+	Insert  = `INSERT INTO t(k, b) VALUES (abs(random()) % 1000000, randomblob(480))`
+	Append  = `INSERT INTO u(b) VALUES (printf('{"token":"%s","kind":"page view","path":"/articles/comments","status":200,"agent":"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0","accept":"text/html,application/xhtml+xml","language":"en-US,en;q=0.5","encoding":"gzip, deflate, br, zstd","cached":false}', hex(randomblob(100))))`
+	Edit    = `UPDATE u SET b = replace(b, substr(b, 11, 200), hex(randomblob(100))) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM u)`
+	Update  = `UPDATE t SET b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
+	Reindex = `UPDATE t SET k = abs(random()) % 1000000, b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
+	Point   = `SELECT b FROM t WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
+	Scan    = `SELECT count(*) FROM t WHERE length(b) = 480 AND k >= 0`
 )
 
 // batchRows is the size of the transactions of the mode batch.
@@ -36,7 +39,7 @@ type Args struct {
 	Journal string
 	Sync    string
 	Page    int
-	Mode    string  // fill, insert, append, update, batch, point, scan, or idle
+	Mode    string  // fill, insert, append, edit, update, reindex, batch, point, scan, or idle
 	N       int     // transactions; rows for fill; seconds for idle
 	Rate    float64 // transactions a second; zero means as many as there can be
 }
@@ -158,7 +161,7 @@ func Run(ctx context.Context, db *sql.DB, a Args) (r Result, err error) {
 
 // transaction is what one transaction of a mode does.
 func transaction(ctx context.Context, conn *sql.Conn, mode string) (f func() error, end func() error, err error) {
-	text, ok := map[string]string{"insert": Insert, "append": Append, "update": Update, "batch": Insert, "point": Point, "scan": Scan}[mode]
+	text, ok := map[string]string{"insert": Insert, "append": Append, "edit": Edit, "update": Update, "reindex": Reindex, "batch": Insert, "point": Point, "scan": Scan}[mode]
 	if !ok {
 		return nil, nil, fmt.Errorf("no mode %q", mode)
 	}

@@ -49,9 +49,10 @@ func TestSameStatementsInC(t *testing.T) {
 		t.Fatal(err)
 	}
 	joined := regexp.MustCompile(`"\s*"`).ReplaceAllString(string(source), "")
+	joined = strings.ReplaceAll(joined, `\"`, `"`)
 	squeeze := func(s string) string { return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "; ", ";") }
 	for _, text := range []string{
-		workload.Schema, workload.Fill, workload.Insert, workload.Append, workload.Update, workload.Point, workload.Scan,
+		workload.Schema, workload.Fill, workload.Insert, workload.Append, workload.Edit, workload.Update, workload.Reindex, workload.Point, workload.Scan,
 	} {
 		if !strings.Contains(squeeze(joined), squeeze(text)) {
 			t.Errorf("the program in C lacks\n%s", squeeze(text))
