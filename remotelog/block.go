@@ -14,7 +14,10 @@ type Block struct {
 	// Stored is the frame of kind KindIndex with the block as it once was, maybe longer or shorter; the zero Place
 	// if there is none. Then Overrides has every chunk.
 	Stored Place
-	// Overrides are the chunks that Stored does not have or has differently, by ascending place.
+	// Patch is the frame of kind KindPatch with chunks that Stored does not have or has differently; the zero Place if there is
+	// none, as without Stored.
+	Patch Place
+	// Overrides are the chunks that Stored and Patch do not have or have differently, by ascending place.
 	Overrides []Override
 }
 
@@ -24,11 +27,11 @@ type Override struct {
 	Chunk Chunk
 }
 
-// Block returns the chunks of block b. stored is what [DecodeIndex] made of the frame that the block says is Stored,
-// or nil if it says that there is none. It fails with [ErrCorrupt] if that, or the entry, is not what the writer made.
-// The result shares the layers of stored and of the overrides, so they must not be changed; [Chunk.Cover]
-// and [Chunk.Truncate] do not.
-func (e *Entry) Block(b int, stored []Chunk) ([]Chunk, error) {
+// Block returns the chunks of block b. stored and patch are what [DecodeIndex] and [DecodePatch] made of the frames that the
+// block says are its Stored and its Patch, or nil if it says that there is none. It fails with [ErrCorrupt] if these, or the
+// entry, are not what the writer made. The result shares the layers of stored, of patch and of the overrides, so they must not be
+// changed; [Chunk.Cover] and [Chunk.Truncate] do not.
+func (e *Entry) Block(b int, stored []Chunk, patch []Override) ([]Chunk, error) {
 	n := manifest.BlockLen(manifest.Count(e.Size), b)
 	if b < 0 || b >= len(e.Blocks) || n == 0 {
 		return nil, corrupt("there is no index block %d", b)
@@ -37,8 +40,16 @@ func (e *Entry) Block(b int, stored []Chunk) ([]Chunk, error) {
 	if block.Stored.IsZero() != (len(stored) == 0) {
 		return nil, corrupt("index block %d: %d stored chunks, at %v", b, len(stored), block.Stored)
 	}
+	if block.Patch.IsZero() != (len(patch) == 0) {
+		return nil, corrupt("index block %d: a patch of %d chunks, at %v", b, len(patch), block.Patch)
+	}
 	chunks := make([]Chunk, n)
 	copy(chunks, stored)
+	for _, o := range patch {
+		if o.Place >= 0 && o.Place < n { // what is behind the end was there before the database was truncated
+			chunks[o.Place] = o.Chunk
+		}
+	}
 	for _, o := range block.Overrides {
 		if o.Place < 0 || o.Place >= n {
 			return nil, corrupt("override %d of %d chunks", o.Place, n)
@@ -83,6 +94,14 @@ func (e *Entry) validateBlock(b, n int) error {
 		if err := block.Stored.check(e.Number, MaxIndex); err != nil {
 			return fmt.Errorf("index block %d: %w", b, err)
 		}
+		if block.Patch.IsZero() {
+			break
+		}
+		if err := block.Patch.check(e.Number, MaxIndex); err != nil {
+			return fmt.Errorf("patch of index block %d: %w", b, err)
+		}
+	case !block.Patch.IsZero():
+		return corrupt("index block %d is not stored, but has a patch", b)
 	case len(block.Overrides) != n:
 		return corrupt("index block %d is not stored, and has %d of %d chunks", b, len(block.Overrides), n)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"runtime"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -37,7 +38,7 @@ func TestLengthsAreNotTrusted(t *testing.T) {
 		}
 		return join(fields)
 	}
-	most := protowire.AppendVarint(nil, 2*manifest.BlockChunks+1)
+	most := protowire.AppendVarint(nil, 4*manifest.BlockChunks+3)
 	index := protowire.AppendVarint(protowire.AppendVarint(nil, 7), manifest.BlockChunks)
 	full := append(bytes.Repeat([]byte{1}, manifest.BlockChunks*16), bytes.Repeat([]byte{32}, manifest.BlockChunks)...)
 	_, _, err := remotelog.OpenFrame(frame(1, 1, 100, packZstd(t, make([]byte, 100)))) // makes the decoder
@@ -52,6 +53,8 @@ func TestLengthsAreNotTrusted(t *testing.T) {
 		"overrides":           {blocks(manifest.BlockChunks*manifest.ChunkSize, append(make([]byte, 16), most...)), decodeEntry, 20 << 10},
 		"chunks of an index":  {index, decodeIndex, 10 << 10},
 		"layers of an index":  {append(bytes.Clone(index), full...), decodeIndex, 10 << 10},
+		"chunks of a patch":   {index, decodePatch, 10 << 10},
+		"layers of a patch":   {slices.Concat(index, bytes.Repeat([]byte{1}, manifest.BlockChunks), full), decodePatch, 40 << 10},
 		"deltas":              {protowire.AppendVarint(nil, math.MaxInt64), decodeDeltas, 10 << 10},
 		"content of a frame":  {frame(3, 1, remotelog.MaxIndex, packZstd(t, make([]byte, 64<<20))), openFrame, 5 << 20},
 		"content, not sealed": {append(make([]byte, 16), frame(3, 1, remotelog.MaxIndex, []byte("nothing"))[16:]...), openFrame, 10 << 10},
@@ -73,6 +76,7 @@ func decodeEntry(b []byte) error {
 }
 
 func decodeIndex(b []byte) error  { _, err := remotelog.DecodeIndex(b); return err }
+func decodePatch(b []byte) error  { _, err := remotelog.DecodePatch(b); return err }
 func decodeDeltas(b []byte) error { _, err := remotelog.DecodeDeltas(b); return err }
 func openFrame(b []byte) error    { _, _, err := remotelog.OpenFrame(b); return err }
 
@@ -103,7 +107,7 @@ func BenchmarkBlock(b *testing.B) {
 		check(b, err)
 		stored, err := remotelog.DecodeIndex(raw)
 		check(b, err)
-		_, err = e.Block(0, stored)
+		_, err = e.Block(0, stored, nil)
 		check(b, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -153,10 +154,18 @@ func appendTime(b []byte, seconds protowire.Number, t time.Time) []byte {
 	return appendUint(b, seconds+1, uint64(t.Nanosecond()))
 }
 
-// appendBlocks appends all blocks: digests; how many overrides each has, times two, plus one if it is stored; steps from override
-// to override; then columns of all overrides, whose places come behind those of the stored blocks.
+// What appendBlocks adds to four times the number of overrides of a block.
+const (
+	isStored  = 1
+	isPatched = 2
+	flags     = isStored | isPatched
+	flagBits  = 2
+)
+
+// appendBlocks appends all blocks: digests; how many overrides each has, and whether it is stored and patched; steps from override to
+// override; then columns of all overrides, whose places come behind those of the stored blocks and the patches.
 func appendBlocks(b []byte, e *Entry) []byte {
-	var stored []Place
+	var frames []Place
 	var chunks []Chunk
 	var steps []byte
 	for i := range e.Blocks {
@@ -164,24 +173,49 @@ func appendBlocks(b []byte, e *Entry) []byte {
 	}
 	for i := range e.Blocks {
 		block := &e.Blocks[i]
-		v := uint64(len(block.Overrides)) << 1
+		v := uint64(len(block.Overrides)) << flagBits
 		if !block.Stored.IsZero() {
-			v |= 1
-			stored = append(stored, block.Stored)
+			v |= isStored
+			frames = append(frames, block.Stored)
+		}
+		if !block.Patch.IsZero() {
+			v |= isPatched
+			frames = append(frames, block.Patch)
 		}
 		b = protowire.AppendVarint(b, v)
-		last := -1
+		steps = appendSteps(steps, block.Overrides)
 		for k := range block.Overrides {
-			o := &block.Overrides[k]
-			steps = protowire.AppendVarint(steps, uint64(o.Place-last))
-			last = o.Place
-			chunks = append(chunks, o.Chunk)
+			chunks = append(chunks, block.Overrides[k].Chunk)
 		}
 	}
 	if len(e.Blocks) == 0 {
 		return b
 	}
-	return appendColumns(append(b, steps...), e.Number, stored, chunks)
+	return appendColumns(append(b, steps...), e.Number, frames, chunks)
+}
+
+// appendSteps appends the steps from override to override, the first from before the block.
+func appendSteps(b []byte, overrides []Override) []byte {
+	last := -1
+	for i := range overrides {
+		b = protowire.AppendVarint(b, uint64(overrides[i].Place-last))
+		last = overrides[i].Place
+	}
+	return b
+}
+
+// makeOverrides undoes appendSteps. Whether the places are in any range is for the caller to check.
+func makeOverrides(steps []uint64, chunks []Chunk) []Override {
+	if len(steps) == 0 {
+		return nil
+	}
+	overrides := make([]Override, len(steps))
+	last := -1
+	for i := range overrides {
+		last += int(steps[i])
+		overrides[i] = Override{Place: last, Chunk: chunks[i]}
+	}
+	return overrides
 }
 
 // parseBlocks undoes appendBlocks.
@@ -195,33 +229,29 @@ func parseBlocks(b []byte, number uint64, count int) ([]Block, error) {
 	}
 	c := cursor{rest: b}
 	digests := c.sums(count)
-	shapes := c.uints(count, 2*manifest.BlockChunks+1)
-	stored, overrides := 0, 0
-	for _, v := range shapes {
-		stored += int(v & 1)
-		overrides += int(v >> 1)
+	counts := c.uints(count, manifest.BlockChunks<<flagBits|flags)
+	frames, overrides := 0, 0
+	for _, v := range counts {
+		frames += bits.OnesCount64(v & flags)
+		overrides += int(v >> flagBits)
 	}
 	steps := c.uints(overrides, manifest.BlockChunks)
-	places, chunks := c.columns(number, stored, overrides)
+	places, chunks := c.columns(number, frames, overrides)
 	if c.failed || len(c.rest) > 0 {
 		return fail()
 	}
 	blocks := make([]Block, count)
-	for i, v := range shapes {
+	for i, v := range counts {
 		block := &blocks[i]
 		block.Digest = manifest.At(digests, i)
-		if v&1 != 0 {
+		if v&isStored != 0 {
 			block.Stored, places = places[0], places[1:]
 		}
-		n := int(v >> 1)
-		if n > 0 {
-			block.Overrides = make([]Override, n)
+		if v&isPatched != 0 {
+			block.Patch, places = places[0], places[1:]
 		}
-		last := -1
-		for k := range block.Overrides {
-			last += int(steps[k])
-			block.Overrides[k] = Override{Place: last, Chunk: chunks[k]}
-		}
+		n := int(v >> flagBits)
+		block.Overrides = makeOverrides(steps[:n], chunks[:n])
 		steps, chunks = steps[n:], chunks[n:]
 	}
 	return blocks, nil

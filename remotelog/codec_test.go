@@ -204,6 +204,16 @@ func TestSizes(t *testing.T) {
 	_, scattered = many(manifest.BlockChunks, true)
 	frame("each with a layer of another entry on top", scattered, 40)
 
+	for _, n := range []int{10, 100, 1000} {
+		e, _ := many(n, true)
+		raw := remotelog.AppendPatch(nil, e.Blocks[0].Overrides)
+		f := remotelog.AppendFrame(nil, remotelog.KindPatch, raw)
+		got := float64(len(f)) / float64(n)
+		t.Logf("patch of %d chunks, each with a layer of another entry on top: %d bytes, as a frame %d, %.2f for a chunk", n, len(raw), len(f), got)
+		if got > 43 {
+			t.Errorf("patch of %d chunks: got %.2f bytes for a chunk", n, got)
+		}
+	}
 	for _, size := range []int{1, 100, 4096, 65536} {
 		f := remotelog.AppendFrame(nil, remotelog.KindChunk, content(size, 1))
 		t.Logf("frame of %d bytes that cannot be compressed: %d more", size, len(f)-size)

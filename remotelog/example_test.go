@@ -47,7 +47,7 @@ func Example() {
 	if err := e.Check(name, 1); err != nil {
 		log.Fatal(err)
 	}
-	chunks, err = e.Block(0, nil)
+	chunks, err = e.Block(0, nil, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -15,12 +15,13 @@ const (
 	KindChunk Kind = 1 // a whole chunk, of 1 to 65536 bytes
 	KindDelta Kind = 2 // some pages of some chunks
 	KindIndex Kind = 3 // an index block with places
+	KindPatch Kind = 4 // some chunks of an index block, with places
 )
 
 // Bounds of frames.
 const (
 	MaxDelta = 1 << 20 // before it is compressed; a writer makes deltas of about 256 KiB
-	MaxIndex = 4 << 20 // before it is compressed; more than any index block has
+	MaxIndex = 4 << 20 // before it is compressed; more than any index block has, and any patch of one
 	// FrameHead is how many bytes a frame has beside what is in it.
 	FrameHead = sumSize + 2 + 4 + 4
 	// MaxFrame is the length of the longest frame.
@@ -34,7 +35,7 @@ func (k Kind) max() int {
 		return manifest.ChunkSize
 	case KindDelta:
 		return MaxDelta
-	case KindIndex:
+	case KindIndex, KindPatch:
 		return MaxIndex
 	}
 	return 0

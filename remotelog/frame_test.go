@@ -16,7 +16,7 @@ import (
 
 func TestFrameRoundTrip(t *testing.T) {
 	sizes := map[remotelog.Kind]int{
-		remotelog.KindChunk: manifest.ChunkSize, remotelog.KindDelta: remotelog.MaxDelta, remotelog.KindIndex: remotelog.MaxIndex,
+		remotelog.KindChunk: manifest.ChunkSize, remotelog.KindDelta: remotelog.MaxDelta, remotelog.KindIndex: remotelog.MaxIndex, remotelog.KindPatch: remotelog.MaxIndex,
 	}
 	for kind, greatest := range sizes {
 		for _, size := range []int{1, 27, 5000, greatest} {
@@ -37,7 +37,7 @@ func TestFrameRoundTrip(t *testing.T) {
 				if gotKind != kind || !bytes.Equal(got, raw) {
 					t.Errorf("kind %d, %d bytes of %s: got kind %d, %d bytes", kind, size, name, gotKind, len(got))
 				}
-				for other := range remotelog.Kind(5) {
+				for other := range remotelog.Kind(6) {
 					got, err := remotelog.DecodeFrame(f, other)
 					if other == kind {
 						check(t, err)
@@ -54,7 +54,7 @@ func TestFrameRoundTrip(t *testing.T) {
 		wantPanic(t, "nothing", func() { remotelog.AppendFrame(nil, kind, nil) })
 	}
 	wantPanic(t, "kind 0", func() { remotelog.AppendFrame(nil, 0, []byte{1}) })
-	wantPanic(t, "kind 4", func() { remotelog.AppendFrame(nil, 4, []byte{1}) })
+	wantPanic(t, "kind 5", func() { remotelog.AppendFrame(nil, 5, []byte{1}) })
 }
 
 func TestFlippedBitsOfFrames(t *testing.T) {
@@ -111,7 +111,7 @@ func TestFramesThatBreakRules(t *testing.T) {
 	shortStored[25]--
 	for name, b := range map[string][]byte{
 		"kind 0":             frame(0, 1, 1000, zeros),
-		"kind 4":             frame(4, 1, 1000, zeros),
+		"kind 5":             frame(5, 1, 1000, zeros),
 		"form 2":             frame(1, 2, 1000, zeros),
 		"as is":              frame(1, 0, 1000, zeros),
 		"as is, compressed":  frame(1, 1, len(zeros), zeros),

@@ -64,7 +64,7 @@ func fuzzDecodeEntry(t *testing.T, b []byte) {
 		t.Error("encoded differently")
 	}
 	for b := range e.Blocks {
-		_, err := e.Block(b, nil)
+		_, err := e.Block(b, nil, nil)
 		if err != nil && !errors.Is(err, remotelog.ErrCorrupt) {
 			t.Errorf("block %d: %v", b, err)
 		}
@@ -101,7 +101,7 @@ func fuzzFrame(t *testing.T, b []byte) {
 		}
 		return
 	}
-	limit := map[remotelog.Kind]int{remotelog.KindChunk: manifest.ChunkSize, remotelog.KindDelta: remotelog.MaxDelta, remotelog.KindIndex: remotelog.MaxIndex}[kind]
+	limit := map[remotelog.Kind]int{remotelog.KindChunk: manifest.ChunkSize, remotelog.KindDelta: remotelog.MaxDelta, remotelog.KindIndex: remotelog.MaxIndex, remotelog.KindPatch: remotelog.MaxIndex}[kind]
 	if len(raw) == 0 || len(raw) > limit {
 		t.Errorf("kind %d: got %d bytes", kind, len(raw))
 	}
@@ -129,6 +129,23 @@ func FuzzDecodeIndex(f *testing.F) {
 		}
 		if !bytes.Equal(remotelog.AppendIndex(nil, chunks), raw) {
 			t.Error("two encodings of one index")
+		}
+	})
+}
+
+func FuzzDecodePatch(f *testing.F) {
+	f.Add(remotelog.AppendPatch(nil, goldenPatch()))
+	many, _ := many(30, true)
+	f.Add(remotelog.AppendPatch(nil, many.Blocks[0].Overrides))
+	f.Add(remotelog.AppendPatch(nil, large().Blocks[0].Overrides))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		patch, err := remotelog.DecodePatch(raw)
+		if err != nil {
+			wantIs(t, "decode", err, remotelog.ErrCorrupt)
+			return
+		}
+		if !bytes.Equal(remotelog.AppendPatch(nil, patch), raw) {
+			t.Error("two encodings of one patch")
 		}
 	})
 }

@@ -112,6 +112,9 @@ func entries() *rapid.Generator[*remotelog.Entry] {
 			every := n < 10 && rapid.Bool().Draw(t, "not stored")
 			if !every {
 				block.Stored = places(e.Number, remotelog.MaxIndex).Draw(t, "stored")
+				if rapid.Bool().Draw(t, "patched") {
+					block.Patch = places(e.Number, remotelog.MaxIndex).Draw(t, "patch")
+				}
 			}
 			for place := 0; place < n; place++ {
 				if !every {
@@ -135,6 +138,19 @@ func indexes() *rapid.Generator[[]remotelog.Chunk] {
 		list := rapid.SliceOfN(chunks(manifest.ChunkSize, frames), 0, 20).Draw(t, "chunks")
 		size := rapid.IntRange(1, manifest.ChunkSize).Draw(t, "last")
 		return append(list, chunks(size, frames).Draw(t, "last chunk"))
+	})
+}
+
+// patches returns patches of index blocks.
+func patches() *rapid.Generator[[]remotelog.Override] {
+	return rapid.Custom(func(t *rapid.T) []remotelog.Override {
+		list := indexes().Draw(t, "chunks")
+		patch, next := make([]remotelog.Override, len(list)), 0
+		for i := range list {
+			place := next + rapid.IntRange(0, 200).Draw(t, "skipped")
+			patch[i], next = remotelog.Override{Place: place, Chunk: list[i]}, place+1
+		}
+		return patch
 	})
 }
 

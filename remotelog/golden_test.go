@@ -21,7 +21,7 @@ func golden(testing.TB) map[string]*remotelog.Entry {
 	return map[string]*remotelog.Entry{"empty.entry": describe(0, 1), "small.entry": small, "large.entry": large()}
 }
 
-// large returns an entry of a database of three blocks. The first is stored and has overrides of all kinds, the second is stored
+// large returns an entry of a database of three blocks. The first is stored, patched and has overrides of all kinds, the second is stored
 // as it is, the third is not stored and has three chunks, the last of them short.
 func large() *remotelog.Entry {
 	e := describe((2*manifest.BlockChunks+2)*manifest.ChunkSize+5000, 300)
@@ -31,7 +31,10 @@ func large() *remotelog.Entry {
 	own := remotelog.ObjectID{Entry: 300}
 	first := packed(manifest.BlockChunks, 200)
 	e.Blocks = []remotelog.Block{
-		{Stored: remotelog.Place{Object: pack, Offset: 1 << 20, Length: 80000}},
+		{
+			Stored: remotelog.Place{Object: pack, Offset: 1 << 20, Length: 80000},
+			Patch:  remotelog.Place{Object: remotelog.ObjectID{Entry: 297}, Offset: 4000, Length: 300},
+		},
 		{Digest: sum(2), Stored: remotelog.Place{Object: pack, Offset: 1<<20 + 80000, Length: 81000}},
 		{},
 	}
@@ -72,12 +75,21 @@ func goldenDeltas() []remotelog.Delta {
 
 func goldenIndex() []remotelog.Chunk { _, stored := small(); return stored[700:] }
 
+func goldenPatch() []remotelog.Override {
+	return []remotelog.Override{
+		{Place: 3, Chunk: goldenIndex()[5]},
+		{Place: 4, Chunk: remotelog.Chunk{Sum: manifest.ZeroChunk}},
+		{Place: 4000, Chunk: goldenIndex()[7]},
+	}
+}
+
 func goldenChunk() []byte { return bytes.Repeat([]byte("a chunk of a database, "), 1000) }
 
 // goldenFrames are frames whose raw content, too, must never change.
 func goldenFrames() map[string][]byte {
 	return map[string][]byte{
 		"index.frame": remotelog.AppendFrame(nil, remotelog.KindIndex, remotelog.AppendIndex(nil, goldenIndex())),
+		"patch.frame": remotelog.AppendFrame(nil, remotelog.KindPatch, remotelog.AppendPatch(nil, goldenPatch())),
 		"delta.frame": remotelog.AppendFrame(nil, remotelog.KindDelta, remotelog.AppendDeltas(nil, goldenDeltas())),
 		"chunk.frame": remotelog.AppendFrame(nil, remotelog.KindChunk, goldenChunk()),
 		"as-is.frame": remotelog.AppendFrame(nil, remotelog.KindChunk, content(5000, 1)),
@@ -124,6 +136,13 @@ func TestGoldenFrames(t *testing.T) {
 	check(t, err)
 	if diff := cmp.Diff(goldenIndex(), index); diff != "" {
 		t.Errorf("index (-want +got):\n%s", diff)
+	}
+	raw, err = remotelog.DecodeFrame(frames["patch.frame"], remotelog.KindPatch)
+	check(t, err)
+	patch, err := remotelog.DecodePatch(raw)
+	check(t, err)
+	if diff := cmp.Diff(goldenPatch(), patch); diff != "" {
+		t.Errorf("patch (-want +got):\n%s", diff)
 	}
 	raw, err = remotelog.DecodeFrame(frames["delta.frame"], remotelog.KindDelta)
 	check(t, err)

@@ -21,15 +21,20 @@ func AppendIndex(b []byte, chunks []Chunk) []byte {
 }
 
 func appendIndex(b []byte, chunks []Chunk) []byte {
-	base := uint64(0)
-	for i := range chunks {
-		for _, l := range chunks[i].Layers {
-			base = max(base, l.Frame.Object.Entry)
-		}
-	}
+	base := newest(chunks)
 	b = protowire.AppendVarint(b, base)
 	b = protowire.AppendVarint(b, uint64(len(chunks)))
 	return appendColumns(b, base, nil, chunks)
+}
+
+// newest is the greatest number of an entry among the objects that chunks lie in.
+func newest(chunks []Chunk) (number uint64) {
+	for i := range chunks {
+		for _, l := range chunks[i].Layers {
+			number = max(number, l.Frame.Object.Entry)
+		}
+	}
+	return number
 }
 
 // DecodeIndex is the reverse of AppendIndex. It fails with [ErrCorrupt].

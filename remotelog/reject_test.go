@@ -95,6 +95,10 @@ func TestEntriesThatBreakRules(t *testing.T) {
 		"length negative":             func(e *entry) { frame(e).Length = -1 },
 		"length too great":            func(e *entry) { frame(e).Length = remotelog.FrameHead + remotelog.MaxDelta + 1 },
 		"stored block: too long":      func(e *entry) { e.Blocks[1].Stored.Length = remotelog.MaxFrame + 1 },
+		"patch: too long":             func(e *entry) { e.Blocks[0].Patch.Length = remotelog.MaxFrame + 1 },
+		"patch: of a later entry":     func(e *entry) { e.Blocks[0].Patch.Object.Entry = e.Number + 1 },
+		"patch: no length":            func(e *entry) { e.Blocks[0].Patch.Length = 0 },
+		"patched, but not stored":     func(e *entry) { e.Blocks[2].Patch = e.Blocks[0].Patch },
 		"stored block: no length":     func(e *entry) { e.Blocks[1].Stored.Length = 0 },
 		"stored block: offset":        func(e *entry) { e.Blocks[1].Stored.Offset = -1 },
 		"stored block: of no entry":   func(e *entry) { e.Blocks[1].Stored.Object.Entry = 0 },
@@ -283,7 +287,7 @@ func TestBlocksInAnotherForm(t *testing.T) {
 	check(t, err)
 	fields := split(t, b)
 	at := slices.IndexFunc(fields, func(f field) bool { return f.num == 15 })
-	start := append(bytes.Clone(fields[at].data[:16]), 4, 1, 1)
+	start := append(bytes.Clone(fields[at].data[:16]), 8, 1, 1)
 	start = manifest.AppendList(start, []manifest.Fingerprint{sum(1), sum(2)})
 	blocks := func(tail ...byte) []byte { return append(bytes.Clone(start), tail...) }
 	if want := blocks(3, 1, 0, 1, 2, 0, 1, 0, 0, 0, 0, 100, 101); !bytes.Equal(want, fields[at].data) {

@@ -193,8 +193,10 @@ func (l *logJudge) order(ctx context.Context, heads []*logrep.Head) error {
 func (l *logJudge) named(ctx context.Context, e *remotelog.Entry) map[remotelog.ObjectID]bool {
 	ids := map[remotelog.ObjectID]bool{}
 	for b := range e.Blocks {
-		if p := e.Blocks[b].Stored; !p.IsZero() {
-			ids[p.Object] = true
+		for _, p := range []remotelog.Place{e.Blocks[b].Stored, e.Blocks[b].Patch} {
+			if !p.IsZero() {
+				ids[p.Object] = true
+			}
 		}
 		chunks, _ := l.log.Block(ctx, e, b)
 		for _, c := range chunks {

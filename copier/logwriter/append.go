@@ -26,8 +26,9 @@ type appending struct {
 	// What the Writer is to remember once the entry is there.
 	known   []knownChunk
 	touched []touchedBlock
+	patched []patchedBlock
 	fresh   blockCache // of those touched that were stored
-	spent   map[int]int64
+	spent   map[int]spending
 }
 
 // A touchedBlock is one that has changed, and how, unless that is in the cache of fresh ones.
@@ -36,12 +37,19 @@ type touchedBlock struct {
 	changed []remotelog.Override
 }
 
+// A patchedBlock is one that has a new patch.
+type patchedBlock struct {
+	block int
+	patch []remotelog.Override
+}
+
 // A changedBlock is an index block with chunks that have changed.
 type changedBlock struct {
 	block     int
 	digest    manifest.Fingerprint
 	overrides []remotelog.Override // what has changed, by ascending place
 	anew      bool                 // the block has to be stored anew
+	repatch   bool                 // it has to be patched anew, if not
 }
 
 // compose makes an entry that follows h: fill sets the blocks. Only if it succeeds does what the Writer remembers change.
@@ -52,7 +60,7 @@ func (w *Writer) compose(ctx context.Context, h *head, e *remotelog.Entry, fill 
 	}
 	a := &appending{
 		w: w, old: h, e: e, f: w.newFrames(ctx, e.Number),
-		spent: make(map[int]int64),
+		spent: make(map[int]spending),
 	}
 	defer a.f.stop()
 	err := w.salvageable(ctx, e.Number)

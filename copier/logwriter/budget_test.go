@@ -178,6 +178,20 @@ func TestBudgetSmall(t *testing.T) {
 	atMost(t, requests, 66, sent, 0.25)
 }
 
+// TestBudgetRandomRow changes a row anywhere once a second, in pages of text.
+func TestBudgetRandomRow(t *testing.T) {
+	l := newLoad(bigDatabase)
+	pages := len(l.data) / pageSize
+	for i := 1; i < pages; i++ {
+		copy(l.page(i), l.text(pageSize))
+	}
+	requests, sent := minute(t, l, func(int) {
+		l.commit()
+		copy(l.page(1 + l.rnd.IntN(pages-1))[1000:], l.text(500))
+	})
+	atMost(t, requests, 66, sent, 0.17)
+}
+
 func TestBudgetFirst(t *testing.T) {
 	l := newLoad(bigDatabase)
 	r := newRig(t, logwriter.Options{})

@@ -84,6 +84,11 @@ func (a *appending) renewBlocks() {
 			cache.drop(t.block)
 		}
 	}
+	for _, p := range a.patched {
+		if place := a.e.Blocks[p.block].Patch; !place.IsZero() {
+			a.w.log.AddPatch(place, p.patch)
+		}
+	}
 	for _, c := range a.fresh.list {
 		cache.set(c.block, c.chunks)
 	}

@@ -22,8 +22,10 @@ func footprint(t testing.TB, s store.Store, number uint64) (objects int, size, a
 	r := newReading(t, s, number)
 	named := map[remotelog.ObjectID]bool{}
 	for b := range r.e.Blocks {
-		if p := r.e.Blocks[b].Stored; !p.IsZero() {
-			named[p.Object] = true
+		for _, p := range []remotelog.Place{r.e.Blocks[b].Stored, r.e.Blocks[b].Patch} {
+			if !p.IsZero() {
+				named[p.Object] = true
+			}
 		}
 		for _, c := range r.block(b) {
 			for _, l := range c.Layers {

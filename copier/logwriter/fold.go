@@ -3,6 +3,7 @@ package logwriter
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/boule-db/boule/manifest"
@@ -12,14 +13,22 @@ import (
 const (
 	// smallBlock is how many chunks a block may have to be never stored: its overrides say it all.
 	smallBlock = 16
-	// maxOverrides is how many overrides a block may have.
+	// maxOverrides is how many overrides a block may have, in the entry or in its patch.
 	maxOverrides = 1024
+	// patchCost is about how many bytes a patch takes besides its chunks, in its frame and in the entries that name it.
+	patchCost = 64
 	// maxHeader is about how many bytes of overrides an entry may have.
 	maxHeader = 1 << 20
 )
 
+// A spending is how many bytes of what has changed in a block were sent.
+type spending struct {
+	stored int64 // of patches and overrides since the block was stored
+	patch  int64 // of overrides since it was patched
+}
+
 // settle writes what has changed in blocks into the entry, since the places of all frames so far are known then: as
-// overrides, or by storing the block anew.
+// overrides, as a patch of all overrides since the block was stored, or by storing the block anew.
 func (a *appending) settle(ctx context.Context) error {
 	if err := a.f.settle(); err != nil {
 		return err
@@ -40,11 +49,11 @@ func (a *appending) settleBlock(ctx context.Context, c *changedBlock) error {
 		before = a.old.blocks()[b]
 	}
 	block := &a.e.Blocks[b]
-	*block = remotelog.Block{Digest: c.digest, Stored: before.Stored, Overrides: override(before.Overrides, c.overrides, n)}
+	*block = remotelog.Block{Digest: c.digest, Stored: before.Stored, Patch: before.Patch, Overrides: override(before.Overrides, c.overrides, n)}
 	a.touched = append(a.touched, touchedBlock{b, c.overrides})
 	defer func() {
-		if len(block.Overrides) == 0 {
-			a.touched[len(a.touched)-1].changed = nil // it is stored, and there may be many such blocks
+		if block.Stored != before.Stored {
+			a.touched[len(a.touched)-1].changed = nil // there may be many such blocks
 		}
 	}()
 	switch {
@@ -55,13 +64,15 @@ func (a *appending) settleBlock(ctx context.Context, c *changedBlock) error {
 		if err != nil {
 			return err
 		}
-		block.Stored, block.Overrides = remotelog.Place{}, nil
+		block.Stored, block.Patch, block.Overrides = remotelog.Place{}, remotelog.Place{}, nil
 		for place := range chunks {
 			block.Overrides = append(block.Overrides, remotelog.Override{Place: place, Chunk: chunks[place]})
 		}
 		return nil
 	case before.Stored.IsZero(), c.anew, 2*len(c.overrides) > n, len(block.Overrides) > maxOverrides, a.isSpent(b, 1):
 		return a.store(ctx, c)
+	case c.repatch, a.isPatchDue(b, 1):
+		return a.patch(ctx, c)
 	}
 	return nil
 }
@@ -115,9 +126,30 @@ func (a *appending) store(ctx context.Context, c *changedBlock) error {
 		return err
 	}
 	block := &a.e.Blocks[c.block]
-	block.Stored, block.Overrides = remotelog.Place{}, nil
+	block.Stored, block.Patch, block.Overrides = remotelog.Place{}, remotelog.Place{}, nil
 	a.fresh.set(c.block, chunks)
 	return a.f.add(remotelog.KindIndex, remotelog.AppendIndex(nil, chunks), &block.Stored)
+}
+
+// patch makes a patch of what has changed in a block since it was stored, so that it has no overrides.
+func (a *appending) patch(ctx context.Context, c *changedBlock) error {
+	block := &a.e.Blocks[c.block]
+	patch := block.Overrides
+	if !block.Patch.IsZero() {
+		before, err := a.w.log.Patch(ctx, block.Patch)
+		if err != nil {
+			return fmt.Errorf("read a patch of entry %d: %w", a.old.Entry.Number, err)
+		}
+		if patch = override(before, block.Overrides, a.length(c.block)); len(patch) > maxOverrides {
+			return a.store(ctx, c)
+		}
+	}
+	block.Patch, block.Overrides = remotelog.Place{}, nil
+	if len(patch) == 0 {
+		return nil // the database was truncated
+	}
+	a.patched = append(a.patched, patchedBlock{c.block, patch})
+	return a.f.add(remotelog.KindPatch, remotelog.AppendPatch(nil, patch), &block.Patch)
 }
 
 // overridesSize is about how many bytes the overrides of a block have in an entry.
@@ -128,14 +160,22 @@ func overridesSize(block *remotelog.Block) (size int64) {
 	return size
 }
 
-// isSpent says whether, with this entry, so many bytes of overrides of the block were sent since it was stored that
+// isSpent says whether, with this entry, so many bytes of overrides and patches of the block were sent since it was stored that
 // storing it would have cost no more, times a factor.
 func (a *appending) isSpent(b int, factor int64) bool {
 	block := &a.e.Blocks[b]
-	return a.w.spent[b]+overridesSize(block) > factor*max(block.Stored.Length, 20*int64(a.length(b)))
+	return a.w.spent[b].stored+overridesSize(block) > factor*max(block.Stored.Length, 20*int64(a.length(b)))
 }
 
-// fold stores those blocks that have not changed whose overrides have been sent long enough, or are too many together.
+// isPatchDue says whether so many bytes of overrides of the block were sent since it was patched that a new patch, which has what the
+// old one has, would have cost no more, times a factor.
+func (a *appending) isPatchDue(b int, factor int64) bool {
+	block := &a.e.Blocks[b]
+	return len(block.Overrides) > 0 && a.w.spent[b].patch > factor*(patchCost+block.Patch.Length)
+}
+
+// fold notes what was spent, and patches or stores those blocks that have not changed whose overrides have been sent long enough, or are
+// too many together.
 func (a *appending) fold(ctx context.Context) error {
 	type sized struct {
 		block int
@@ -144,18 +184,16 @@ func (a *appending) fold(ctx context.Context) error {
 	var list []sized
 	total := int64(0)
 	for b := range a.e.Blocks {
-		block := &a.e.Blocks[b]
-		if len(block.Overrides) == 0 || a.length(b) <= smallBlock {
-			continue
+		if block := &a.e.Blocks[b]; len(block.Overrides) > 0 && a.length(b) > smallBlock {
+			size := overridesSize(block)
+			list, total = append(list, sized{b, size}), total+size
 		}
-		size := overridesSize(block)
-		list, total = append(list, sized{b, size}), total+size
 	}
 	slices.SortFunc(list, func(x, y sized) int { return cmp.Compare(y.size, x.size) })
 	for _, s := range list {
 		// Of a block that has not changed the chunks are perhaps not at hand: so it may cost twice as much.
-		if total <= maxHeader && !a.isSpent(s.block, 2) {
-			a.spent[s.block] = a.w.spent[s.block] + s.size
+		spent := a.isSpent(s.block, 2)
+		if total <= maxHeader && !spent && !a.isPatchDue(s.block, 2) {
 			continue
 		}
 		c := &changedBlock{block: s.block}
@@ -164,10 +202,36 @@ func (a *appending) fold(ctx context.Context) error {
 				c.overrides = t.changed
 			}
 		}
-		if err := a.store(ctx, c); err != nil {
+		relieve := a.patch
+		if spent {
+			relieve = a.store
+		}
+		if err := relieve(ctx, c); err != nil {
 			return err
 		}
 		total -= s.size
 	}
+	for b := range a.e.Blocks {
+		a.spend(b)
+	}
 	return nil
+}
+
+// spend notes what this entry has of a block, whose places need not be known yet.
+func (a *appending) spend(b int) {
+	block := &a.e.Blocks[b]
+	var before remotelog.Block
+	if b < len(a.old.blocks()) {
+		before = a.old.blocks()[b]
+	}
+	if block.Stored != before.Stored || a.length(b) <= smallBlock {
+		return
+	}
+	s, size := a.w.spent[b], overridesSize(block)
+	if block.Patch != before.Patch {
+		s = spending{stored: s.stored + block.Patch.Length}
+	}
+	if s.stored, s.patch = s.stored+size, s.patch+size; s.stored > 0 {
+		a.spent[b] = s
+	}
 }

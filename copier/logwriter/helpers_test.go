@@ -215,7 +215,14 @@ func (r *reading) block(b int) []remotelog.Chunk {
 		stored, err = remotelog.DecodeIndex(raw)
 		check(r.t, err)
 	}
-	chunks, err := r.e.Block(b, stored)
+	var patch []remotelog.Override
+	if p := r.e.Blocks[b].Patch; !p.IsZero() {
+		_, raw, err := r.frame(p)
+		check(r.t, err)
+		patch, err = remotelog.DecodePatch(raw)
+		check(r.t, err)
+	}
+	chunks, err := r.e.Block(b, stored, patch)
 	check(r.t, err)
 	r.blocks[b] = chunks
 	return chunks

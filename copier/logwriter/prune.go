@@ -256,9 +256,8 @@ func (p *pruning) markEntry(ctx context.Context, e *remotelog.Entry) error {
 		if b < len(p.blocks) && reflect.DeepEqual(e.Blocks[b], p.blocks[b]) {
 			continue
 		}
-		if s := e.Blocks[b].Stored; !s.IsZero() {
-			p.named[s.Object] = true
-		}
+		p.named[e.Blocks[b].Stored.Object] = true // or of no object
+		p.named[e.Blocks[b].Patch.Object] = true
 		chunks, err := p.log.Block(ctx, e, b)
 		if err != nil {
 			return err

@@ -57,7 +57,7 @@ func TestRequests(t *testing.T) {
 		_, err := r.w.Append(t.Context(), s.m, s)
 		check(t, err)
 	})
-	step("restart, first", verbs{"get": 1, "put": 1 + 1}, change) // the index block; whether the store heeds conditions, the entry
+	step("restart, first", verbs{"get": 2, "put": 1 + 1}, change) // the index block and its patch; whether the store heeds conditions, the entry
 	step("restart, second", verbs{"put": 1}, change)
 	if h, err := r.w.Refresh(t.Context()); err != nil || h.Entry.Number != 20 {
 		t.Errorf("newest: %+v, %v", h, err)

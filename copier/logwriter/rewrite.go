@@ -288,7 +288,7 @@ func pick(d remotelog.Delta, pages uint16, n int) ([]byte, error) {
 
 // blocks makes the blocks of the entry.
 func (r *rewriting) blocks(ctx context.Context) error {
-	anew := make(map[int]bool) // blocks whose index lies in an object that is left
+	anew, repatch := make(map[int]bool), make(map[int]bool) // blocks whose index, or patch, lies in an object that is left
 	moved := make(map[int][]remotelog.Override)
 	for _, v := range r.victims {
 		if v.spared {
@@ -298,9 +298,9 @@ func (r *rewriting) blocks(ctx context.Context) error {
 			if b >= len(r.a.old.blocks()) {
 				break // the database has become shorter since
 			}
-			if s := r.a.old.blocks()[b].Stored; !s.IsZero() && s.Object == v.id {
-				anew[b] = true
-			}
+			old := &r.a.old.blocks()[b]
+			anew[b] = anew[b] || old.Stored.Object == v.id
+			repatch[b] = repatch[b] || old.Patch.Object == v.id
 		}
 	}
 	for at := range r.moved {
@@ -309,12 +309,12 @@ func (r *rewriting) blocks(ctx context.Context) error {
 		moved[at[0]] = append(moved[at[0]], remotelog.Override{Place: at[1], Chunk: *c})
 	}
 	for b := range r.a.e.Blocks {
-		if len(moved[b]) == 0 && !anew[b] {
+		if len(moved[b]) == 0 && !anew[b] && !repatch[b] {
 			continue
 		}
 		slices.SortFunc(moved[b], func(x, y remotelog.Override) int { return x.Place - y.Place })
 		r.a.changed = append(r.a.changed, &changedBlock{
-			block: b, digest: r.a.e.Blocks[b].Digest, overrides: moved[b], anew: anew[b],
+			block: b, digest: r.a.e.Blocks[b].Digest, overrides: moved[b], anew: anew[b], repatch: repatch[b],
 		})
 	}
 	if len(r.a.changed) == 0 {

@@ -17,7 +17,7 @@ type usage struct {
 	id     remotelog.ObjectID
 	size   int64
 	pages  int   // of chunks
-	index  int64 // bytes of stored index blocks
+	index  int64 // bytes of stored index blocks, and of patches
 	blocks []int // that it has something of, ascending
 	need   int64 // about how many bytes are needed
 }
@@ -47,8 +47,10 @@ func (w *Writer) scan(ctx context.Context, h *head) (*scan, error) {
 	}
 	var samples []float64
 	for b := range h.blocks() {
-		if p := h.blocks()[b].Stored; !p.IsZero() {
-			use(p, b).index += p.Length
+		for _, p := range []remotelog.Place{h.blocks()[b].Stored, h.blocks()[b].Patch} {
+			if !p.IsZero() {
+				use(p, b).index += p.Length
+			}
 		}
 		chunks, err := a.oldChunks(ctx, b)
 		if err != nil {

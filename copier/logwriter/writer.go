@@ -51,10 +51,10 @@ type Writer struct {
 	fenced error        // why nothing can be appended any more
 	owned  bool         // this Writer has appended
 	pages  *pageMemory
-	blocks blockCache    // of head
-	spent  map[int]int64 // bytes of overrides of blocks in entries since the block was stored
-	latest uint64        // the copy of the newest entry is that of this one; 0 if unknown
-	plain  ternary       // the store ignores conditions
+	blocks blockCache       // of head
+	spent  map[int]spending // by block; less than it was, if the entry was read
+	latest uint64           // the copy of the newest entry is that of this one; 0 if unknown
+	plain  ternary          // the store ignores conditions
 	// Objects of which most was found to be needed, when that were so many pages, plus one.
 	solid  map[remotelog.ObjectID]int
 	known  map[remotelog.ObjectID]object // which never change

@@ -224,8 +224,11 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 }
 
 func (c *checker) block(ctx context.Context, e *remotelog.Entry, b int) error {
-	if stored := e.Blocks[b].Stored; !stored.IsZero() {
-		if there, err := c.there(e, stored); !there || err != nil {
+	for _, p := range []remotelog.Place{e.Blocks[b].Stored, e.Blocks[b].Patch} {
+		if p.IsZero() {
+			continue
+		}
+		if there, err := c.there(e, p); !there || err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,10 @@ func small(t testing.TB) *writer {
 		{store: true},
 		{pack: true},
 		{index: true},
+		{patch: true},
+		{pack: true},
+		{patch: true, index: true},
+		{},
 	} {
 		for i := range 5 {
 			if (i+k)%2 == 0 {
@@ -202,8 +207,8 @@ func TestMissingObjects(t *testing.T) {
 				_, err := w.log().Entry(t.Context(), number)
 				wantIs(t, o.key, err, logrep.ErrNotFound)
 			}
-			// The pages of one, the index block of the other, and the newest, of whose header there is a copy.
-			needed := number == 2 || number == 4 || number == w.entry.Number
+			// Some have pages that others name, 4 an index block, 7 a patch; and of the header of the newest there is a copy.
+			needed := slices.Contains([]uint64{2, 4, 6, 7, 9, w.entry.Number}, number)
 			if (len(list) > 0) != needed {
 				t.Errorf("%s: faults %v, want some: %v", o.key, list, needed)
 			}

@@ -178,6 +178,7 @@ type writer struct {
 	previous manifest.Fingerprint
 	db       *database // as in it
 	chunks   [][]remotelog.Chunk
+	patched  map[int]map[int]bool // places that the patches of blocks have
 	now      time.Time
 	live     int64 // bytes of frames of the last entry
 
@@ -187,7 +188,7 @@ type writer struct {
 func newWriter(t testing.TB, seed uint64) *writer {
 	return &writer{
 		t: t, packs: newCounting(), entries: newCounting(), rng: rand.New(rand.NewPCG(seed, 1)),
-		db: &database{}, now: time.Unix(1700000000, 123).UTC(), states: map[uint64]*database{},
+		db: &database{}, patched: map[int]map[int]bool{}, now: time.Unix(1700000000, 123).UTC(), states: map[uint64]*database{},
 	}
 }
 
@@ -197,6 +198,7 @@ func (w *writer) log() *logrep.Log { return logrep.New(w.packs, w.entries, name)
 type how struct {
 	pack  bool // frames go to packs
 	store bool // blocks that have changed are stored
+	patch bool // those that have not been stored now are patched
 	index bool // the stored blocks too go to packs
 	whole bool // no deltas
 	quiet bool // the copy of the header is not put
@@ -358,11 +360,12 @@ func (w *writer) index(f *frames, b int, list []remotelog.Chunk, h how) remotelo
 	block := remotelog.Block{Digest: manifest.Sum(manifest.AppendList(nil, sums))}
 	if h.store {
 		block.Stored = f.add(h.index, remotelog.KindIndex, remotelog.AppendIndex(nil, list))
+		delete(w.patched, b)
 		return block
 	}
 	override := map[int]bool{}
 	if w.entry != nil && b < len(w.entry.Blocks) && !w.entry.Blocks[b].Stored.IsZero() {
-		block.Stored = w.entry.Blocks[b].Stored
+		block.Stored, block.Patch = w.entry.Blocks[b].Stored, w.entry.Blocks[b].Patch
 		for _, o := range w.entry.Blocks[b].Overrides {
 			override[o.Place] = true
 		}
@@ -373,8 +376,25 @@ func (w *writer) index(f *frames, b int, list []remotelog.Chunk, h how) remotelo
 	}
 	for i := range list {
 		if override[i] || i >= len(w.chunks[b]) || w.chunks[b][i].Sum != list[i].Sum || !slices.Equal(w.chunks[b][i].Layers, list[i].Layers) {
+			override[i] = true
+		}
+	}
+	if h.patch && !block.Stored.IsZero() {
+		for i := range w.patched[b] {
+			override[i] = true
+		}
+		w.patched[b] = override
+	} else if block.Patch.IsZero() {
+		delete(w.patched, b)
+	}
+	for i := range list {
+		if override[i] {
 			block.Overrides = append(block.Overrides, remotelog.Override{Place: i, Chunk: list[i]})
 		}
+	}
+	if h.patch && !block.Stored.IsZero() && len(block.Overrides) > 0 {
+		block.Patch = f.add(h.index, remotelog.KindPatch, remotelog.AppendPatch(nil, block.Overrides))
+		block.Overrides = nil
 	}
 	return block
 }

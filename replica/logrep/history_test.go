@@ -18,7 +18,7 @@ func TestRandomHistories(t *testing.T) {
 				w.change(db, 1<<20)
 				first := w.entry == nil
 				w.append(db, how{
-					pack: w.rng.IntN(2) == 0, index: w.rng.IntN(2) == 0, whole: w.rng.IntN(6) == 0,
+					pack: w.rng.IntN(2) == 0, index: w.rng.IntN(2) == 0, patch: w.rng.IntN(3) == 0, whole: w.rng.IntN(6) == 0,
 					store: !first && w.rng.IntN(4) == 0, quiet: !first && w.rng.IntN(3) > 0,
 				})
 			}

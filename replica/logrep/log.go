@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/boule-db/boule/internal/recent"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
@@ -15,10 +17,11 @@ import (
 
 // What a Log remembers.
 const (
-	keptBlocks = 8       // stored index blocks; each is of 256 MiB of a database and takes up to 1 MiB or so
-	keptTails  = 8       // ends of entries, of up to headerGuess bytes
-	keptHeader = 1 << 16 // lengths of headers
-	keptFrames = 8 << 20 // bytes of frames with pages, as they are stored
+	keptBlocks  = 8       // stored index blocks; each is of 256 MiB of a database and takes up to 1 MiB or so
+	keptPatches = 64      // of those; each takes up to 200 KiB or so, and mostly some
+	keptTails   = 8       // ends of entries, of up to headerGuess bytes
+	keptHeader  = 1 << 16 // lengths of headers
+	keptFrames  = 8 << 20 // bytes of frames with pages, as they are stored
 )
 
 // defaultJobs is how many requests are under way at a time. After many commits there are many small ones, which mostly wait.
@@ -36,9 +39,10 @@ type Log struct {
 	packs, entries store.Store
 	name           string
 
-	blocks *recent.Values[remotelog.Place, []remotelog.Chunk] // nobody writes to one
-	tails  *recent.Values[uint64, []byte]                     // by number of the entry: what came with its header
-	frames *replica.Cache                                     // of frames as they are stored, by placeSum
+	blocks  *recent.Values[remotelog.Place, []remotelog.Chunk]    // nobody writes to one
+	patches *recent.Values[remotelog.Place, []remotelog.Override] // nor to one of these
+	tails   *recent.Values[uint64, []byte]                        // by number of the entry: what came with its header
+	frames  *replica.Cache                                        // of frames as they are stored, by placeSum
 
 	mu      sync.Mutex       // guards the following
 	newest  *Head            // that Head returned
@@ -54,6 +58,7 @@ func New(packs, entries store.Store, name string) *Log {
 		entries: entries,
 		name:    name,
 		blocks:  recent.New[remotelog.Place, []remotelog.Chunk](keptBlocks),
+		patches: recent.New[remotelog.Place, []remotelog.Override](keptPatches),
 		tails:   recent.New[uint64, []byte](keptTails),
 		frames:  replica.NewCache(keptFrames),
 		headers: map[uint64]int64{},
@@ -101,15 +106,28 @@ func (l *Log) Block(ctx context.Context, e *remotelog.Entry, b int) ([]remotelog
 
 func (l *Log) block(ctx context.Context, e *remotelog.Entry, b int) ([]remotelog.Chunk, error) {
 	var stored []remotelog.Chunk
+	var patch []remotelog.Override
 	at := "no frame"
 	if b >= 0 && b < len(e.Blocks) && !e.Blocks[b].Stored.IsZero() {
-		var err error
-		if stored, err = l.stored(ctx, e.Blocks[b].Stored); err != nil {
+		block := &e.Blocks[b]
+		at = l.describe(block.Stored)
+		g, ctx := errgroup.WithContext(ctx)
+		if !block.Patch.IsZero() {
+			at += ", patched in " + l.describe(block.Patch)
+			g.Go(func() (err error) {
+				patch, err = l.Patch(ctx, block.Patch)
+				return err
+			})
+		}
+		g.Go(func() (err error) {
+			stored, err = l.stored(ctx, block.Stored)
+			return err
+		})
+		if err := g.Wait(); err != nil {
 			return nil, fmt.Errorf("index block %d: %w", b, err)
 		}
-		at = l.describe(e.Blocks[b].Stored)
 	}
-	chunks, err := e.Block(b, stored)
+	chunks, err := e.Block(b, stored, patch)
 	if err != nil {
 		return nil, l.inHeader(e, fmt.Errorf("%w; the block is kept in %s", err, at))
 	}
@@ -132,6 +150,26 @@ func (l *Log) stored(ctx context.Context, p remotelog.Place) ([]remotelog.Chunk,
 	l.blocks.Add(p, chunks)
 	return chunks, nil
 }
+
+// Patch returns what a patch of an index block has, verified by the fingerprint of its frame. Nobody may write to the result.
+func (l *Log) Patch(ctx context.Context, p remotelog.Place) ([]remotelog.Override, error) {
+	if patch, ok := l.patches.Get(p); ok {
+		return patch, nil
+	}
+	raw, err := l.Frame(ctx, p, remotelog.KindPatch)
+	if err != nil {
+		return nil, err
+	}
+	patch, err := remotelog.DecodePatch(raw)
+	if err != nil {
+		return nil, l.inFrame(p, err)
+	}
+	l.patches.Add(p, patch)
+	return patch, nil
+}
+
+// AddPatch remembers what a patch has that the caller has written, so that it is not fetched. Nobody may write to it any more.
+func (l *Log) AddPatch(p remotelog.Place, patch []remotelog.Override) { l.patches.Add(p, patch) }
 
 // count returns how many chunks there are.
 func count(e *remotelog.Entry) int { return manifest.Count(e.Size) }

@@ -52,6 +52,7 @@ func (l *Log) Usage(ctx context.Context) (u Usage, err error) {
 	}
 	for b := range h.Entry.Blocks {
 		count(h.Entry.Blocks[b].Stored)
+		count(h.Entry.Blocks[b].Patch)
 	}
 	err = l.each(ctx, h.Entry, func(_ int, c *remotelog.Chunk) error {
 		for _, layer := range c.Layers {
