@@ -71,6 +71,7 @@ type entry struct {
 
 	// Guarded by turn.
 	checked    map[string]uint64    // manifest name to the generation of the remote in which it was seen there
+	acks       map[string]ack       // by manifest name
 	doubts     map[string]bool      // manifests of which the store lacks something; "" is any
 	rejected   map[string]int       // chunk to the number of passes in which the store refused it
 	allowedAt  time.Time            // earliest next manifest upload
@@ -90,6 +91,12 @@ type entry struct {
 	remoteFault bool      // the last failure was the remote's
 	status      Status
 	complaint   string // the failure logged last
+}
+
+// An ack is the last manifest that the store acknowledged.
+type ack struct {
+	sequence uint64
+	at       time.Time
 }
 
 type state uint8
@@ -145,6 +152,7 @@ func (c *Copier) enter(root *spool.Root, key spool.Key) *entry {
 		turn:     make(chan struct{}, 1),
 		checked:  make(map[string]uint64),
 		rejected: make(map[string]int),
+		acks:     make(map[string]ack),
 		doubts:   make(map[string]bool),
 	}
 	if len(c.order) == 0 {

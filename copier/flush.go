@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/boule-db/boule/manifest"
@@ -115,6 +114,7 @@ func (c *Copier) flushing(e *entry, out outcome) outcome {
 }
 
 func (c *Copier) flushEntry(ctx context.Context, e *entry, takeover bool) error {
+	began := time.Now()
 	if err := c.take(ctx, e); err != nil {
 		return err
 	}
@@ -136,19 +136,16 @@ func (c *Copier) flushEntry(ctx context.Context, e *entry, takeover bool) error 
 	if out.err != nil {
 		return out.err
 	}
-	var acked []string
 	pause := 50 * time.Millisecond
 	for try := 1; ; try++ {
-		out := c.flushing(e, c.run(ctx, e, true))
-		acked = append(acked, out.acked...)
-		err := out.err
+		err := c.flushing(e, c.run(ctx, e, true)).err
 		if err == nil && len(goal) == 0 {
 			return ErrNothingStaged
 		}
 		if err == nil {
 			done := false
 			err = c.flushing(e, c.with(e, true, func(p *pass) (err error) {
-				done, err = p.reached(ctx, goal, acked)
+				done, err = p.reached(ctx, goal, began)
 				return err
 			})).err
 			if done {
@@ -185,8 +182,8 @@ func final(err error, try int) bool {
 }
 
 // reached reports whether the store holds each manifest of the goal or something newer. If it
-// did not say so just now, it is asked.
-func (p *pass) reached(ctx context.Context, goal []candidate, acked []string) (bool, error) {
+// did not say so since the flush began, it is asked.
+func (p *pass) reached(ctx context.Context, goal []candidate, began time.Time) (bool, error) {
 	for _, m := range goal {
 		tap, err := p.readTap(m.name)
 		if err != nil || tap.data == nil || tap.sequence < m.m.Sequence {
@@ -205,7 +202,7 @@ func (p *pass) reached(ctx context.Context, goal []candidate, acked []string) (b
 				return false, err
 			}
 		}
-		if slices.Contains(acked, m.name) {
+		if a := p.e.acks[m.name]; a.sequence >= m.m.Sequence && !a.at.Before(began) {
 			p.current(m.m)
 			continue
 		}
@@ -221,6 +218,12 @@ func (p *pass) reached(ctx context.Context, goal []candidate, acked []string) (b
 		p.current(m.m)
 	}
 	return true, nil
+}
+
+// acknowledged notes that the store has said that it has m.
+func (p *pass) acknowledged(m candidate) {
+	p.out.success = time.Now()
+	p.e.acks[m.name] = ack{m.m.Sequence, p.out.success}
 }
 
 // manifestThere fails unless the store has the manifest m, or a newer one under its name. That the tap says so is not

@@ -180,6 +180,36 @@ func TestFlushDuringPass(t *testing.T) {
 	})
 }
 
+// What the store acknowledges to a pass in the background while a flush waits for it, the store is not asked again.
+func TestFlushBehindPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := newRoot(t, nil)
+		resume := make(chan struct{})
+		slow := storefault.New(newBucket(), func(c storefault.Call) storefault.Fault {
+			if strings.HasPrefix(c.Key, "m/") {
+				return storefault.Fault{Until: resume}
+			}
+			return storefault.Fault{}
+		})
+		d := newDatabase(t, root, "/a", "t1", 4)
+		d.snapshot()
+		c := newCopier(t, &copier.Options{Open: opens(slow)})
+		c.Add(root, d.key)
+		synctest.Wait() // the pass waits for the store
+		done := make(chan error, 1)
+		go func() { done <- c.Flush(t.Context(), root, d.key) }()
+		synctest.Wait() // and the flush for the pass
+		before := len(slow.Calls())
+		close(resume)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if got := slow.Calls()[before:]; len(got) > 0 {
+			t.Errorf("the flush called %v", got)
+		}
+	})
+}
+
 // A newer snapshot under the same name, of another file: no going back, no false success.
 func TestSuperseded(t *testing.T) {
 	root := newRoot(t, nil)

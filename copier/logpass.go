@@ -345,7 +345,7 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 	delete(p.e.doubts, m.name)
 	delete(p.e.doubts, "")
 	p.count(func(n *counters) { n.manifests.Add(1) })
-	p.out.acked, p.out.success = append(p.out.acked, m.name), time.Now()
+	p.acknowledged(m)
 	p.current(m.m)
 	return nil
 }

@@ -57,7 +57,6 @@ type outcome struct {
 	allowedAt time.Time // earliest next manifest upload
 	success   time.Time // when the store was last known to be current, if it was
 	sequence  uint64    // of the manifest there, if known
-	acked     []string  // manifests that the store acknowledged
 	doubt     bool      // the store lacks something, and no snapshot has repaired it yet
 
 	path, target string

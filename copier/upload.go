@@ -218,7 +218,7 @@ func (p *pass) manifest(ctx context.Context, m candidate) error {
 	clear(p.e.rejected)
 	p.e.checked[m.name] = generation
 	p.count(func(n *counters) { n.manifests.Add(1) })
-	p.out.acked, p.out.success = append(p.out.acked, m.name), time.Now()
+	p.acknowledged(m)
 	p.current(m.m)
 	return nil
 }
