@@ -15,7 +15,7 @@ type Options struct {
 	// Adopt is how old the newest entry of another owner must be for the replica to be adopted; 60s.
 	// Negative: it never is.
 	Adopt time.Duration
-	// PackSize is how many bytes of frames a pack has; 8 MiB.
+	// PackSize is how many bytes of frames a pack has; 10 MiB.
 	PackSize int
 	// Inline is how many bytes of frames an entry has at most; more go to packs; 4 MiB. Negative: all do.
 	Inline int
@@ -52,7 +52,7 @@ func (o Options) withDefaults() Options {
 	if o.Adopt == 0 {
 		o.Adopt = time.Minute
 	}
-	def(&o.PackSize, 8<<20)
+	def(&o.PackSize, 10<<20)
 	def(&o.Inline, 4<<20)
 	def(&o.Jobs, 4)
 	def(&o.LatestEvery, 16)
