@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/ncruces/go-sqlite3/vfs"
 
@@ -82,7 +83,7 @@ func engineFor(cfg *Config, writes bool) (*engine, error) {
 		Root:     e.root,
 		Hostname: eff.Hostname,
 		Targets:  e.targets,
-		Notify:   e.notify, NotifyPart: e.notify,
+		Notify:   e.notify, NotifyPart: e.notify, NextUpload: e.nextUpload,
 		Logger: e.log,
 	})
 	vfs.Register(e.vfsName, wasmvfs.New(e.manager, &wasmvfs.Options{
@@ -194,6 +195,14 @@ func (e *engine) notify(key spool.Key) {
 	}
 	// Without a copier nobody uses the engine: whoever opens the database next
 	// has it looked at, and is notified then.
+}
+
+// nextUpload is called on the commit path, too.
+func (e *engine) nextUpload(key spool.Key) time.Time {
+	if c := e.currentCopier(); c != nil {
+		return c.NextUpload(key)
+	}
+	return time.Time{}
 }
 
 // tracks says whether key is of a database that was opened through e.

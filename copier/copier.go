@@ -221,6 +221,23 @@ func (c *Copier) Notify(key spool.Key) {
 	}
 }
 
+// NextUpload returns when what is staged in a spool can be taken at the earliest. The zero time is at any moment, or unknown.
+func (c *Copier) NextUpload(key spool.Key) (at time.Time) {
+	entries := c.entries(key)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, e := range entries {
+		next := e.earliest(time.Time{})
+		if e.state == running || e.flushers.Load() > 0 {
+			next = time.Time{} // it knows when it is done
+		}
+		if i == 0 || next.Before(at) {
+			at = next
+		}
+	}
+	return at
+}
+
 func (c *Copier) notify(e *entry) {
 	if e.noted.Load() || e.noted.Swap(true) {
 		return

@@ -92,6 +92,43 @@ func TestSpacing(t *testing.T) {
 	})
 }
 
+// Whoever stages something can ask when it will be taken.
+func TestNextUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := newRoot(t, nil)
+		resume := make(chan struct{})
+		fault := storefault.New(newBucket(), storefault.Always(storefault.Fault{Until: resume}))
+		d := newDatabase(t, root, "/data/a.db", "t1", 3)
+		c := newCopier(t, &copier.Options{Open: opens(fault)})
+		want := func(what string, in time.Duration) {
+			t.Helper()
+			at := c.NextUpload(d.key)
+			if in == 0 != at.IsZero() || in != 0 && time.Until(at) != in {
+				t.Errorf("%s: in %v, want %v", what, time.Until(at), in)
+			}
+		}
+		want("unknown", 0)
+		c.Add(root, d.key)
+		synctest.Wait()
+		want("nothing was staged", 0)
+		d.commit(1)
+		c.Notify(d.key)
+		synctest.Wait()
+		want("an upload is under way", 0)
+		close(resume)
+		synctest.Wait()
+		want("just uploaded", 1100*time.Millisecond)
+		fault.SetPlan(storefault.Always(storefault.Fault{Fail: true}))
+		d.commit(1)
+		c.Notify(d.key)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if at := c.NextUpload(d.key); !at.After(time.Now()) {
+			t.Errorf("the store fails: %v", at)
+		}
+	})
+}
+
 // A spool that another process filled is found by looking.
 func TestRescan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -18,6 +18,11 @@ const (
 	// maxBurst bounds the chunks that a snapshot put off has to read, and with that the record. Whether the commit
 	// that ends the burst reads them is up to Options.CommitChunks.
 	maxBurst = 128
+	// maxQuiet bounds the chunks that may have changed for a snapshot to be put off further than Options.Coalesce: one that
+	// has to read more at once would make writers wait.
+	maxQuiet = 16
+	// maxWindows is how many times Options.Coalesce it is put off at most.
+	maxWindows = 10
 	// maxBurstRecord is more than the longest record: ids of 90 bytes at most, and 128 chunks.
 	maxBurstRecord = 2048
 )
@@ -163,8 +168,7 @@ func (t *Tracker) resume(v view) {
 //
 // Under an EXCLUSIVE lock that stays, nobody could evaluate later.
 func (t *Tracker) putOff(held Held, v view, forced bool) bool {
-	now := time.Now()
-	if forced || held != Shared || t.eager || t.adopted || t.noAttr || t.db.deferred != nil || !t.db.mayPutOff(now) {
+	if forced || held != Shared || t.eager || t.adopted || t.noAttr || t.db.deferred != nil {
 		return false
 	}
 	base := t.base
@@ -181,14 +185,19 @@ func (t *Tracker) putOff(held Held, v view, forced bool) bool {
 		b.tail = t.dirty.tail
 	}
 	b.dirty = t.dirty.listed(from)
-	if len(b.dirty)+n-from > maxBurst {
+	chunks := len(b.dirty) + n - from
+	if chunks > maxBurst {
+		return false
+	}
+	end, ok := t.db.window(time.Now(), chunks <= maxQuiet)
+	if !ok {
 		return false
 	}
 	if err := setAttr(t.file.Fd(), burstAttr, b.encode()); err != nil {
 		t.log.Debug("burst not recorded", "err", err)
 		return false
 	}
-	t.db.postpone()
+	t.db.postpone(end)
 	t.state, t.full, t.renewed = clean, false, false
 	t.forget()
 	return true
@@ -205,33 +214,59 @@ func (t *Tracker) endBurst() {
 	}
 }
 
-// mayPutOff says whether a snapshot was staged for all targets within the window, and nothing
+// window returns until when a snapshot may be put off, and whether that is later than now. It may not if none was staged for all
+// targets, or something went wrong since. A quiet one may until the next upload.
+func (d *database) window(now time.Time, quiet bool) (end time.Time, ok bool) {
+	from, ok := d.mayPutOff()
+	coalesce := d.m.opts.Coalesce
+	if !ok || coalesce <= 0 || now.Before(from) {
+		return end, false
+	}
+	end = from.Add(coalesce)
+	if most := from.Add(maxWindows * coalesce); quiet && now.Before(most) {
+		if next := d.nextUpload().Add(-coalesce); next.After(end) {
+			end = next
+		}
+		if end.After(most) {
+			end = most
+		}
+	}
+	return end, now.Before(end)
+}
+
+// nextUpload is when something that is staged now will be taken at the earliest. Callers do not hold mu.
+func (d *database) nextUpload() (next time.Time) {
+	for i, ts := range d.targets {
+		if at := d.m.opts.NextUpload(ts.key); i == 0 || at.Before(next) {
+			next = at
+		}
+	}
+	return next
+}
+
+// mayPutOff returns when a snapshot was last staged, and whether it was for all targets and nothing
 // went wrong since.
-func (d *database) mayPutOff(now time.Time) bool {
+func (d *database) mayPutOff() (staged time.Time, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	window := d.m.opts.Coalesce
-	if window <= 0 || d.closed || d.stagedAt.IsZero() {
-		return false
-	}
-	if since := now.Sub(d.stagedAt); since < 0 || since >= window {
-		return false
+	if d.closed || d.stagedAt.IsZero() {
+		return staged, false
 	}
 	for _, ts := range d.targets {
 		if ts.failures > 0 || ts.rescan || ts.restage != nil {
-			return false
+			return staged, false
 		}
 	}
-	return true
+	return d.stagedAt, true
 }
 
 // postpone notes that a snapshot was put off. The next commit takes it when the window has
-// passed; only if none comes soon after that, others have to.
-func (d *database) postpone() {
+// ended; only if none comes soon after that, others have to.
+func (d *database) postpone(end time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.putOffUntil.IsZero() {
-		d.putOffUntil = d.stagedAt.Add(d.m.opts.Coalesce * 3 / 2)
+	if due := end.Add(d.m.opts.Coalesce / 2); due != d.putOffUntil {
+		d.putOffUntil = due
 		d.m.rouse()
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/boule-db/boule/internal/fsx"
+	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/tracker"
 )
 
@@ -21,9 +22,9 @@ const (
 
 // burstWorld runs a test with a database of 20 chunks, of which a snapshot was taken just now, in
 // a process that puts snapshots off. Time is fake.
-func burstWorld(t *testing.T, f func(w *world, c *conn)) {
+func burstWorld(t *testing.T, f func(w *world, c *conn), targets ...spool.Target) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newT(t)
+		w := newT(t, targets...)
 		w.window = window
 		w.restart()
 		c := w.open(tracker.Normal)
@@ -77,6 +78,60 @@ func TestBurst(t *testing.T) {
 			t.Errorf("current %v, recorded %v", w.isCurrent(), w.hasRecord())
 		}
 	})
+}
+
+// A snapshot that nobody would take yet is put off until just before somebody does, unless it is large, and not for ever.
+func TestBurstUntilTheNextUpload(t *testing.T) {
+	for name, tc := range map[string]struct {
+		next, other time.Duration // when the targets take something
+		chunks      int           // that change
+		want        time.Duration // how long it is put off
+	}{
+		"one target":           {5 * window, -1, 3, 4 * window},
+		"16 chunks":            {5 * window, -1, 14, 4 * window},
+		"17 chunks":            {5 * window, -1, 15, window},
+		"soon":                 {3 * window / 2, -1, 3, window},
+		"at any moment":        {0, -1, 3, window},
+		"in an hour":           {time.Hour, -1, 3, 10 * window},
+		"another target later": {5 * window, 7 * window, 3, 4 * window},
+		"another one before":   {7 * window, 5 * window, 3, 4 * window},
+		"another at any time":  {7 * window, 0, 3, window},
+	} {
+		t.Run(name, func(t *testing.T) {
+			targets := []spool.Target{targetA, targetB}
+			if tc.other < 0 {
+				targets = targets[:1]
+			}
+			burstWorld(t, func(w *world, c *conn) {
+				at := func(d time.Duration) time.Time {
+					if d == 0 {
+						return time.Time{}
+					}
+					return time.Now().Add(d)
+				}
+				w.next = map[string]time.Time{targetA.ID: at(tc.next)}
+				if tc.other >= 0 {
+					w.next[targetB.ID] = at(tc.other)
+				}
+				start := time.Now()
+				c.commit(func() { c.fill(2, tc.chunks, 9) }) // and the first chunk, and the one that the next commit changes
+				time.Sleep(tc.want - time.Nanosecond)
+				c.commit(func() { c.fill(1, 1, 9) })
+				if w.isCurrent() {
+					t.Error("a snapshot was taken too early")
+				}
+				due, ok := w.m.NextDue()
+				if late := due.Sub(start) - tc.want; !ok || late < 0 || late > window {
+					t.Errorf("due %v, %v after the end", ok, late)
+				}
+				time.Sleep(time.Nanosecond)
+				c.commit(func() { c.fill(1, 1, 8) })
+				if !w.isCurrent() {
+					t.Error("no snapshot was taken")
+				}
+			}, targets...)
+		})
+	}
 }
 
 // If no commit comes, the snapshot is due soon after the window, and no sooner.

@@ -8,7 +8,7 @@
 // transaction took its EXCLUSIVE lock. Any doubt means a full snapshot.
 //
 // A commit costs what it changed: what is staged is known from the last snapshot (see
-// index, hot), bursts of commits share a snapshot (see [Options.Coalesce]), and a large
+// index, hot), bursts of commits share a snapshot (see [Options.Coalesce] and NextUpload), and a large
 // one is left to Eager trackers (see [Options.CommitChunks]).
 //
 // A Manager is shared by all connections of a configuration. It remembers which

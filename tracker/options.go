@@ -25,6 +25,10 @@ type Options struct {
 	// repairs (see [Manager.Behind]), or the last connection when it closes; if the process dies
 	// before, by whoever evaluates the database next.
 	Coalesce time.Duration
+	// NextUpload says when what is staged for a target will be taken at the earliest; the zero time is at any moment. As long as few
+	// chunks have changed, a snapshot is put off until just before that, at most ten times Coalesce. It is called
+	// within the commit: it must be cheap. Nil knows nothing.
+	NextUpload func(spool.Key) time.Time
 
 	// NotifyPart is told, like Notify, of a large snapshot now and then before that is complete: what is
 	// staged by then may be uploaded. Nil is told nothing.
@@ -77,6 +81,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.Coalesce == 0 {
 		opts.Coalesce = 100 * time.Millisecond
+	}
+	if opts.NextUpload == nil {
+		opts.NextUpload = func(spool.Key) time.Time { return time.Time{} }
 	}
 	if opts.CommitChunks == 0 {
 		opts.CommitChunks = 32

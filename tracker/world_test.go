@@ -50,7 +50,8 @@ type world struct {
 	prefix  string
 	inject  func(op fsx.Op, name string) error // nil: nothing fails
 	noAttr  bool
-	window  time.Duration // of bursts; zero puts nothing off
+	window  time.Duration        // of bursts; zero puts nothing off
+	next    map[string]time.Time // by target: when what is staged is taken
 	targets []spool.Target
 
 	parts                   int           // of snapshots that were told of
@@ -131,6 +132,7 @@ func (w *world) use(opts *tracker.Options) {
 	if opts.CommitChunks = w.commitChunks; w.commitChunks == 0 {
 		opts.CommitChunks = -1
 	}
+	opts.NextUpload = func(k spool.Key) time.Time { return w.next[k.Target] }
 	opts.Overrides = w.overrides
 	opts.NotifyPart = func(spool.Key) { w.parts++ }
 	if w.backoff > 0 {
