@@ -189,7 +189,8 @@ func (t *Tracker) putOff(held Held, v view, forced bool) bool {
 	if chunks > maxBurst {
 		return false
 	}
-	end, ok := t.db.window(time.Now(), chunks <= maxQuiet)
+	now := time.Now()
+	end, ok := t.db.window(now, chunks <= maxQuiet)
 	if !ok {
 		return false
 	}
@@ -197,7 +198,7 @@ func (t *Tracker) putOff(held Held, v view, forced bool) bool {
 		t.log.Debug("burst not recorded", "err", err)
 		return false
 	}
-	t.db.postpone(end)
+	t.db.postpone(now, end)
 	t.state, t.full, t.renewed = clean, false, false
 	t.forget()
 	return true
@@ -215,15 +216,16 @@ func (t *Tracker) endBurst() {
 }
 
 // window returns until when a snapshot may be put off, and whether that is later than now. It may not if none was staged for all
-// targets, or something went wrong since. A quiet one may until the next upload.
+// targets, or something went wrong since. A quiet one may until the next upload, if commits come so fast that one will be there to take it:
+// for Boule's own connections it would be more work.
 func (d *database) window(now time.Time, quiet bool) (end time.Time, ok bool) {
-	from, ok := d.mayPutOff()
+	from, last, ok := d.mayPutOff()
 	coalesce := d.m.opts.Coalesce
 	if !ok || coalesce <= 0 || now.Before(from) {
 		return end, false
 	}
 	end = from.Add(coalesce)
-	if most := from.Add(maxWindows * coalesce); quiet && now.Before(most) {
+	if most := from.Add(maxWindows * coalesce); quiet && now.Sub(last) < coalesce && now.Before(most) {
 		if next := d.nextUpload().Add(-coalesce); next.After(end) {
 			end = next
 		}
@@ -244,27 +246,28 @@ func (d *database) nextUpload() (next time.Time) {
 	return next
 }
 
-// mayPutOff returns when a snapshot was last staged, and whether it was for all targets and nothing
+// mayPutOff returns when a snapshot was last staged, when one was last put off, and whether the first was for all targets and nothing
 // went wrong since.
-func (d *database) mayPutOff() (staged time.Time, ok bool) {
+func (d *database) mayPutOff() (staged, putOff time.Time, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed || d.stagedAt.IsZero() {
-		return staged, false
+		return staged, putOff, false
 	}
 	for _, ts := range d.targets {
 		if ts.failures > 0 || ts.rescan || ts.restage != nil {
-			return staged, false
+			return staged, putOff, false
 		}
 	}
-	return d.stagedAt, true
+	return d.stagedAt, d.putOffAt, true
 }
 
 // postpone notes that a snapshot was put off. The next commit takes it when the window has
 // ended; only if none comes soon after that, others have to.
-func (d *database) postpone(end time.Time) {
+func (d *database) postpone(now, end time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.putOffAt = now
 	if due := end.Add(d.m.opts.Coalesce / 2); due != d.putOffUntil {
 		d.putOffUntil = due
 		d.m.rouse()

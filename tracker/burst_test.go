@@ -85,17 +85,19 @@ func TestBurstUntilTheNextUpload(t *testing.T) {
 	for name, tc := range map[string]struct {
 		next, other time.Duration // when the targets take something
 		chunks      int           // that change
+		pause       time.Duration // between commits
 		want        time.Duration // how long it is put off
 	}{
-		"one target":           {5 * window, -1, 3, 4 * window},
-		"16 chunks":            {5 * window, -1, 14, 4 * window},
-		"17 chunks":            {5 * window, -1, 15, window},
-		"soon":                 {3 * window / 2, -1, 3, window},
-		"at any moment":        {0, -1, 3, window},
-		"in an hour":           {time.Hour, -1, 3, 10 * window},
-		"another target later": {5 * window, 7 * window, 3, 4 * window},
-		"another one before":   {7 * window, 5 * window, 3, 4 * window},
-		"another at any time":  {7 * window, 0, 3, window},
+		"one target":           {5 * window, -1, 3, window / 2, 4 * window},
+		"16 chunks":            {5 * window, -1, 14, window / 2, 4 * window},
+		"17 chunks":            {5 * window, -1, 15, window / 2, window},
+		"soon":                 {3 * window / 2, -1, 3, window / 2, window},
+		"at any moment":        {0, -1, 3, window / 2, window},
+		"in an hour":           {time.Hour, -1, 3, window / 2, 10 * window},
+		"another target later": {5 * window, 7 * window, 3, window / 2, 4 * window},
+		"another one before":   {7 * window, 5 * window, 3, window / 2, 4 * window},
+		"another at any time":  {7 * window, 0, 3, window / 2, window},
+		"few commits":          {5 * window, -1, 3, time.Hour, window},
 	} {
 		t.Run(name, func(t *testing.T) {
 			targets := []spool.Target{targetA, targetB}
@@ -115,8 +117,12 @@ func TestBurstUntilTheNextUpload(t *testing.T) {
 				}
 				start := time.Now()
 				c.commit(func() { c.fill(2, tc.chunks, 9) }) // and the first chunk, and the one that the next commit changes
-				time.Sleep(tc.want - time.Nanosecond)
-				c.commit(func() { c.fill(1, 1, 9) })
+				for end := start.Add(tc.want - time.Nanosecond); time.Now().Before(end); {
+					time.Sleep(min(tc.pause, time.Until(end)))
+					if tc.pause < window {
+						c.commit(func() { c.fill(1, 1, 9) })
+					}
+				}
 				if w.isCurrent() {
 					t.Error("a snapshot was taken too early")
 				}

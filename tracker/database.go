@@ -40,6 +40,7 @@ type database struct {
 
 	stagedAt    time.Time // when a snapshot was last staged
 	restAt      time.Time // when the rest is to be done of what was staged; zero if there is none
+	putOffAt    time.Time // when one was last put off
 	putOffUntil time.Time // when one that was put off is due; zero if none was
 	wal         bool      // when last evaluated
 	warnedWAL   bool

@@ -26,8 +26,8 @@ type Options struct {
 	// before, by whoever evaluates the database next.
 	Coalesce time.Duration
 	// NextUpload says when what is staged for a target will be taken at the earliest; the zero time is at any moment. As long as few
-	// chunks have changed, a snapshot is put off until just before that, at most ten times Coalesce. It is called
-	// within the commit: it must be cheap. Nil knows nothing.
+	// chunks have changed, and commits follow each other within Coalesce, a snapshot is put off until just before that, at most ten times Coalesce. It
+	// is called within the commit: it must be cheap. Nil knows nothing.
 	NextUpload func(spool.Key) time.Time
 
 	// NotifyPart is told, like Notify, of a large snapshot now and then before that is complete: what is
