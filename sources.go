@@ -41,7 +41,7 @@ func readStores(ctx context.Context, t target.Target) (*target.Stores, error) {
 	if stores != nil {
 		return stores, nil
 	}
-	stores, err := target.Open(ctx, t, &target.OpenOptions{Limiter: budgets.reads})
+	stores, err := target.Open(ctx, t, &target.OpenOptions{Limiter: budgets.reads, ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}

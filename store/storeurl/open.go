@@ -17,6 +17,8 @@ type Options struct {
 	Limiter *budget.Limiter // of the process; nil means one of its own, with the default rates
 	Retry   *retry.Options  // nil means the defaults
 	Logger  *slog.Logger    // nil discards
+	// ReadOnly is for who only reads: no bucket is looked for, or created. That there is none, the first request will tell.
+	ReadOnly bool
 }
 
 func (o *Options) withDefaults() Options {
@@ -48,7 +50,7 @@ func Open(ctx context.Context, raw string, opts *Options) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.CreateBucket {
+	if u.CreateBucket && (opts == nil || !opts.ReadOnly) {
 		if err := store.Prepare(ctx, s, true); err != nil {
 			return nil, err
 		}

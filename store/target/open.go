@@ -21,8 +21,8 @@ type Stores struct {
 }
 
 // Open opens a target's stores, each with retries and a budget. A bucket that
-// does not exist is store.ErrNoBucket, unless the target says to create it. A
-// directory may be absent: the first Put creates it.
+// does not exist is store.ErrNoBucket, unless the target says to create it, or nobody
+// looks since the options say ReadOnly. A directory may be absent: the first Put creates it.
 func Open(ctx context.Context, t Target, opts *OpenOptions) (*Stores, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
@@ -86,8 +86,8 @@ func (s *S3) keyPrefix() string {
 
 func bucket(ctx context.Context, s *S3, name string, opts *OpenOptions) (store.Store, error) {
 	stack, err := s.url(name).Stack(ctx, opts)
-	if err != nil {
-		return nil, err
+	if err != nil || opts.ReadOnly {
+		return stack, err
 	}
 	return stack, store.Prepare(ctx, stack, s.CreateBucketsOnDemand)
 }

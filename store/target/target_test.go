@@ -206,6 +206,18 @@ func TestOpenS3(t *testing.T) {
 			if !errors.Is(err, store.ErrNoBucket) {
 				t.Errorf("without the bucket: got error %v, want %v", err, store.ErrNoBucket)
 			}
+			reader := *opts
+			reader.ReadOnly = true
+			before := len(server.Requests())
+			r, err := target.Open(t.Context(), target.Target{S3: &spec}, &reader)
+			if err != nil || len(server.Requests()) != before {
+				t.Errorf("for reading: %v, %d requests", err, len(server.Requests())-before)
+			}
+			for _, s := range []store.Store{r.Chunks, r.Manifests} {
+				if _, err := s.Get(t.Context(), "x", nil); !errors.Is(err, store.ErrNoBucket) {
+					t.Errorf("for reading, without the bucket: got error %v, want %v", err, store.ErrNoBucket)
+				}
+			}
 			spec.CreateBucketsOnDemand = true
 			s, err := target.Open(t.Context(), target.Target{S3: &spec}, opts)
 			if err != nil {
