@@ -32,6 +32,9 @@ const inlineChunks = 1024
 type CopyOptions struct {
 	// Force replaces whatever replica the target has. In the layout log that is a takeover, and its history stays.
 	Force bool
+	// History copies all recovery points, object by object, from log to log. What was copied so before is continued, any other log that
+	// the target has is kept, whatever Force says.
+	History bool
 	// Jobs is how many requests are under way at a time; 0 means 16.
 	Jobs int
 	// Progress is called as bytes are read from the source and written to the target, which makes two times the
@@ -44,9 +47,10 @@ type CopyReport struct {
 	Manifest  string `json:"manifest"` // name of the replica
 	From      string `json:"from"`
 	To        string `json:"to"`
-	Size      int64  `json:"size"`            // of the database
-	Entry     uint64 `json:"entry,omitempty"` // of the target's log
-	Unchanged bool   `json:"unchanged"`       // the target had the state already
+	Size      int64  `json:"size"`              // of the database
+	Entry     uint64 `json:"entry,omitempty"`   // of the target's log
+	Entries   int    `json:"entries,omitempty"` // recovery points that were copied, with CopyOptions.History
+	Unchanged bool   `json:"unchanged"`         // the target had the state already
 }
 
 // Copy writes the newest state of the replica that ref, a boule:// reference, leads to from one target to another one,
@@ -85,7 +89,38 @@ type copying struct {
 	done int64
 }
 
+// history copies a log as it is.
+func (c *copying) history(ctx context.Context) (*CopyReport, error) {
+	if c.from.LayoutOrDefault() != target.LayoutLog || c.to.LayoutOrDefault() != target.LayoutLog {
+		return nil, errors.New("only logs have a history: both targets must have the layout log")
+	}
+	var logs [2]logwriter.Stores
+	for i, t := range []target.Target{c.from, c.to} {
+		stores, err := target.Open(ctx, t, &target.OpenOptions{Limiter: budgets.reads, ReadOnly: i == 0})
+		if err != nil {
+			return nil, err
+		}
+		logs[i] = logwriter.Stores{Packs: stores.Chunks, Entries: stores.Manifests}
+	}
+	res, err := logwriter.Copy(ctx, logs[0], logs[1], c.name, logwriter.CopyOptions{Jobs: c.opts.Jobs, Progress: c.opts.Progress})
+	switch {
+	case errors.Is(err, logwriter.ErrNotContinued):
+		return nil, fmt.Errorf("%w: %w", ErrCopyRefused, err)
+	case errors.Is(err, logrep.ErrNotFound):
+		return nil, fmt.Errorf("%w: %w", ErrNoReplica, err)
+	case err != nil:
+		return nil, err
+	}
+	return &CopyReport{
+		Manifest: c.name, From: c.from.String(), To: c.to.String(), Size: res.Head.Entry.Size,
+		Entry: res.Head.Entry.Number, Entries: res.Entries, Unchanged: res.Entries == 0,
+	}, nil
+}
+
 func (c *copying) run(ctx context.Context) (report *CopyReport, err error) {
+	if c.opts.History {
+		return c.history(ctx)
+	}
 	remote, err := newest(ctx, []target.Target{c.from}, c.name, nil)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,8 @@ the layout that its URL says (?layout=log or ?layout=chunks; DST's default is th
 database had (on --hostname), or by a boule:// reference. The temporary directory needs room for the database.
 
 A replica that DST has already is kept if it is newer, or its log belongs to another writer; --force replaces
-it, which in the layout log takes it over, and keeps its history. History is not copied. 'boule check' verifies the result.`
+it, which in the layout log takes it over, and keeps its history. With --history all recovery points are copied, from log
+to log, as they are; a copy that was interrupted, or is older, is continued. 'boule check' verifies the result.`
 
 func newCopy(a *app) *cobra.Command {
 	var path string
@@ -54,14 +55,20 @@ func newCopy(a *app) *cobra.Command {
 			if err != nil {
 				return usagef("DST: %w", err)
 			}
-			if from.ID() == to.ID() {
+			switch {
+			case from.ID() == to.ID():
 				return usagef("SRC and DST are the same")
+			case opts.History && opts.Force:
+				return usagef("--history continues a copy, or makes a new one; it replaces nothing, so leave --force out")
+			case opts.History && (from.LayoutOrDefault() != target.LayoutLog || to.LayoutOrDefault() != target.LayoutLog):
+				return usagef("--history copies from log to log: only these have recovery points")
 			}
 			return a.copy(cmd.Context(), refs, from, to, &opts)
 		},
 	}
 	cmd.Flags().StringVarP(&path, "source-path", "s", "", "path of the database that was replicated (its host: --hostname)")
 	cmd.Flags().BoolVarP(&opts.Force, "force", "f", false, "replace a newer replica, or one of another writer")
+	cmd.Flags().BoolVar(&opts.History, "history", false, "copy all recovery points, not only the newest state")
 	cmd.Flags().IntVarP(&opts.Jobs, "jobs", "j", 0, "requests at a time (default 16)")
 	return cmd
 }
@@ -78,7 +85,7 @@ func (a *app) copy(ctx context.Context, refs []string, from, to target.Target, o
 		return boule.Copy(ctx, ref, from, to, a.cfg, opts)
 	})
 	bar.finish()
-	if errors.Is(err, boule.ErrCopyRefused) {
+	if errors.Is(err, boule.ErrCopyRefused) && !opts.History {
 		return fmt.Errorf("%w; --force replaces it", err)
 	}
 	if err != nil {
@@ -88,8 +95,11 @@ func (a *app) copy(ctx context.Context, refs []string, from, to target.Target, o
 		return a.printJSON(report)
 	}
 	what := "copied"
-	if report.Unchanged {
+	switch {
+	case report.Unchanged:
 		what = "there already"
+	case opts.History:
+		what = fmt.Sprintf("%d recovery points copied", report.Entries)
 	}
 	fmt.Fprintf(a.stdout, "%s -> %s: %s, %s\n", report.Manifest, report.To, what, humanize.IBytes(uint64(report.Size)))
 	return nil

@@ -1,0 +1,351 @@
+package logwriter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store"
+)
+
+// ErrNotContinued reports that the log which a copy found is another one than that of the source, or newer, or that the source was
+// pruned right behind it.
+var ErrNotContinued = errors.New("logwriter: the log that is there can't be continued")
+
+// Stores are where a replica has its packs and its entries; they may be the same.
+type Stores struct{ Packs, Entries store.Store }
+
+// CopyOptions configures [Copy].
+type CopyOptions struct {
+	// Jobs is how many objects are copied, and in memory, at a time; 8.
+	Jobs int
+	// Progress is called as objects are copied, with the bytes of these and of all. It may be nil.
+	Progress func(done, total int64)
+}
+
+// A CopyReport says what [Copy] did.
+type CopyReport struct {
+	Head           *logrep.Head // the newest entry now
+	Entries, Packs int          // that were copied
+	Bytes          int64        // that these have
+}
+
+// Copy copies the log of a replica object by object, with all its entries, and so who owns it: a writer that is given the other stores goes
+// on there. Each frame is verified on the way. What was copied before, by a call that was interrupted or from an older state, is continued; any
+// other log there is left alone, with ErrNotContinued. Nobody may append to the copy meanwhile, nor read it before it was complete once; the source may be appended to
+// and pruned. After an error what is there is a whole log of older entries, or none.
+func Copy(ctx context.Context, from, to Stores, name string, o CopyOptions) (CopyReport, error) {
+	if o.Jobs <= 0 {
+		o.Jobs = 8
+	}
+	c := &copying{
+		from: from, to: to, name: name, o: o,
+		source: logrep.New(from.Packs, from.Entries, name), copied: logrep.New(to.Packs, to.Entries, name),
+	}
+	if err := c.run(ctx); err != nil {
+		return c.report, fmt.Errorf("copy the log of %s: %w", name, err)
+	}
+	return c.report, nil
+}
+
+type copying struct {
+	from, to       Stores
+	name           string
+	o              CopyOptions
+	source, copied *logrep.Log
+
+	there   uint64 // the newest entry of the copy, before
+	gaps    bool   // nobody reads the copy yet, so entries may be missing that were pruned
+	entries []logrep.Item
+	packs   []store.Info
+
+	mu          sync.Mutex // guards report and what follows, and is held while reporting
+	report      CopyReport
+	done, total int64
+}
+
+func (c *copying) run(ctx context.Context) error {
+	head, err := c.source.Head(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := c.compare(ctx, head); err != nil {
+		return err
+	}
+	// The packs are listed after the newest entry was seen: all that it needs were there before it.
+	if err := c.list(ctx, head.Entry.Number); err != nil {
+		return err
+	}
+	if err := c.copyPacks(ctx); err != nil {
+		return err
+	}
+	if err := c.copyEntries(ctx); err != nil {
+		return err
+	}
+	if err := c.copyPruned(ctx, head.Entry.Number); err != nil {
+		return err
+	}
+	c.report.Head = head
+	if _, err := c.to.Entries.Put(ctx, remotelog.LatestKey(c.name), head.Encoded, store.Condition{}); err != nil {
+		return fmt.Errorf("put the copy of the newest header: %w", err)
+	}
+	return nil
+}
+
+// compare finds the newest entry that was copied before, and fails if it is none of the source's.
+func (c *copying) compare(ctx context.Context, head *logrep.Head) error {
+	_, err := c.to.Entries.Head(ctx, remotelog.LatestKey(c.name))
+	if c.gaps = store.IsNotExist(err); err != nil && !c.gaps {
+		return fmt.Errorf("look at the copy: %w", err)
+	}
+	there, err := c.copied.Head(ctx, nil)
+	switch {
+	case store.IsNotExist(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look at the copy: %w", err)
+	}
+	c.there = there.Entry.Number
+	if c.there > head.Entry.Number {
+		return fmt.Errorf("%w: its newest entry is %d, that of the source %d", ErrNotContinued, c.there, head.Entry.Number)
+	}
+	same := head
+	if c.there < head.Entry.Number {
+		same, err = c.source.Entry(ctx, c.there)
+		if store.IsNotExist(err) {
+			return fmt.Errorf("%w: its newest entry, %d, was pruned in the source", ErrNotContinued, c.there)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !bytes.Equal(same.Encoded, there.Encoded) {
+		return fmt.Errorf("%w: its entry %d is not that of the source", ErrNotContinued, c.there)
+	}
+	return nil
+}
+
+// list lists what is to be copied, up to an entry.
+func (c *copying) list(ctx context.Context, newest uint64) error {
+	next := c.there + 1
+	for item, err := range c.source.List(ctx, c.there) {
+		if err != nil {
+			return fmt.Errorf("list entries: %w", err)
+		}
+		if item.Number > newest {
+			break
+		}
+		if !c.gaps && item.Number != next {
+			// Who reads the copy counts on, and would take the gap for the end.
+			return fmt.Errorf("%w: entry %d was pruned in the source since", ErrNotContinued, next)
+		}
+		next = item.Number + 1
+		c.entries = append(c.entries, item)
+		c.total += item.Info.Size
+	}
+	sizes := map[string]int64{}
+	for info, err := range c.to.Packs.List(ctx, remotelog.PackPrefix(c.name)) {
+		if err != nil {
+			return fmt.Errorf("list packs of the copy: %w", err)
+		}
+		sizes[info.Key] = info.Size
+	}
+	for info, err := range c.from.Packs.List(ctx, remotelog.PackPrefix(c.name)) {
+		if err != nil {
+			return fmt.Errorf("list packs: %w", err)
+		}
+		id, ok := remotelog.ParsePackKey(c.name, info.Key)
+		// Those made for entries that were copied were copied before these.
+		if ok && id.Entry > c.there && id.Entry <= newest && sizes[info.Key] != info.Size {
+			c.packs = append(c.packs, info)
+			c.total += info.Size
+		}
+	}
+	return nil
+}
+
+// copyPacks copies packs, all of them before any entry.
+func (c *copying) copyPacks(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.o.Jobs)
+	for _, info := range c.packs {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			body, _, err := store.ReadAll(ctx, c.from.Packs, info.Key, remotelog.MaxOffset)
+			if store.IsNotExist(err) {
+				return nil // pruned meanwhile
+			}
+			if err == nil {
+				err = verifyFrames(body)
+			}
+			if err == nil {
+				_, err = c.to.Packs.Put(ctx, info.Key, body, store.Condition{})
+			}
+			if err != nil {
+				return fmt.Errorf("pack %s: %w", info.Key, err)
+			}
+			c.count(0, 1, len(body))
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// verifyFrames checks frames that follow each other.
+func verifyFrames(b []byte) error {
+	for len(b) > 0 {
+		_, n, err := remotelog.FrameLen(b)
+		if err == nil && n > len(b) {
+			err = fmt.Errorf("%w: it ends within a frame", remotelog.ErrCorrupt)
+		}
+		if err == nil {
+			_, _, err = remotelog.OpenFrame(b[:n])
+		}
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// copyEntries reads entries ahead, and puts them one after the other: each names frames in those before it.
+func (c *copying) copyEntries(ctx context.Context) error {
+	type result struct {
+		body []byte
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ahead := make(chan chan result, c.o.Jobs)
+	go func() {
+		defer close(ahead)
+		for _, item := range c.entries {
+			ch := make(chan result, 1)
+			select {
+			case ahead <- ch:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				body, _, err := store.ReadAll(ctx, c.from.Entries, remotelog.EntryKey(c.name, item.Number), remotelog.MaxOffset)
+				ch <- result{body, err}
+			}()
+		}
+	}()
+	var last *remotelog.Entry
+	var sum manifest.Fingerprint // of the header of last
+	for i, item := range c.entries {
+		ch, ok := <-ahead
+		if !ok {
+			return context.Cause(ctx)
+		}
+		res := <-ch
+		if store.IsNotExist(res.err) && i < len(c.entries)-1 && c.gaps {
+			continue // pruned meanwhile
+		}
+		err := res.err
+		var e *remotelog.Entry
+		var n int
+		if err == nil {
+			e, n, _, err = remotelog.DecodeEntry(res.body)
+		}
+		if err == nil {
+			err = e.Check(c.name, item.Number)
+		}
+		if err == nil && last != nil && last.Number == e.Number-1 && sum != e.Previous {
+			err = fmt.Errorf("%w: the entry before it is another one", remotelog.ErrCorrupt)
+		}
+		if err == nil {
+			err = verifyFrames(res.body[n:])
+		}
+		if err == nil {
+			err = c.putEntry(ctx, e.Number, res.body)
+		}
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", item.Number, err)
+		}
+		last, sum = e, manifest.Sum(res.body[:n])
+		c.count(1, 0, len(res.body))
+	}
+	return nil
+}
+
+// putEntry puts an entry of which there is none.
+func (c *copying) putEntry(ctx context.Context, number uint64, body []byte) error {
+	key := remotelog.EntryKey(c.name, number)
+	_, err := c.to.Entries.Put(ctx, key, body, store.Condition{IfAbsent: true})
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		_, err = c.to.Entries.Put(ctx, key, body, store.Condition{})
+		return err
+	case err == nil, !errors.Is(err, store.ErrPrecondition) && !errors.Is(err, store.ErrUnknownOutcome):
+		return err
+	}
+	// It may be ours, of a put whose reply was lost.
+	there, _, rerr := store.ReadAll(ctx, c.to.Entries, key, remotelog.MaxOffset)
+	switch {
+	case rerr != nil:
+		return errors.Join(err, rerr)
+	case !bytes.Equal(there, body):
+		return fmt.Errorf("%w: somebody else appends to it", ErrNotContinued)
+	}
+	return nil
+}
+
+// copyPruned adds the entries that are no recovery points in the source to those that are none in the copy. The list is read last, for it has
+// those that were pruned meanwhile.
+func (c *copying) copyPruned(ctx context.Context, newest uint64) error {
+	gone := map[uint64]bool{}
+	changed := false
+	for i, s := range []store.Store{c.to.Entries, c.from.Entries} {
+		b, _, err := store.ReadAll(ctx, s, remotelog.PrunedKey(c.name), remotelog.MaxPruned)
+		if store.IsNotExist(err) {
+			continue
+		}
+		var list []uint64
+		if err == nil {
+			list, err = remotelog.DecodePruned(c.name, b)
+		}
+		if err != nil {
+			return fmt.Errorf("list of pruned entries in %s: %w", s, err)
+		}
+		for _, n := range list {
+			if n < newest && !gone[n] {
+				gone[n] = true
+				changed = changed || i > 0
+			}
+		}
+	}
+	if !changed {
+		return nil
+	}
+	_, err := c.to.Entries.Put(ctx, remotelog.PrunedKey(c.name), remotelog.EncodePruned(c.name, slices.Sorted(maps.Keys(gone))), store.Condition{})
+	if err != nil {
+		return fmt.Errorf("put the list of pruned entries: %w", err)
+	}
+	return nil
+}
+
+// count counts what was copied.
+func (c *copying) count(entries, packs, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report.Entries += entries
+	c.report.Packs += packs
+	c.report.Bytes += int64(n)
+	if c.done += int64(n); c.o.Progress != nil {
+		c.o.Progress(c.done, c.total)
+	}
+}
