@@ -306,29 +306,34 @@ func (b *bench) counted(group, what string, x *replica, c s3count.Counts) {
 	add("received", float64(c.Down)/1e6, "MB")
 }
 
-// upload counts what workloads cost: rows 2 and 3.
+// upload counts what workloads cost, each in a replica that was uploaded just now: rows 2 and 3.
 func (b *bench) upload(ctx context.Context, dir string) error {
-	for _, r := range b.replicators() {
-		x, _, _, err := b.start(ctx, r, dir, *mb)
-		if err != nil {
-			return err
-		}
-		for _, w := range []struct {
-			mode string
-			rate float64
-		}{{"append", 100}, {"update", 100}, {"edit", 1}, {"update", 1}, {"insert", 100}, {"reindex", 20}, {"batch", 1}} {
+	for _, w := range []struct {
+		mode string
+		rate float64
+	}{{"append", 100}, {"update", 100}, {"edit", 1}, {"update", 1}, {"insert", 100}, {"reindex", 20}, {"batch", 1}} {
+		for _, r := range b.replicators() {
+			what := fmt.Sprintf("%s at %.0f/s for %d s", w.mode, w.rate, *seconds)
 			if ctx.Err() != nil {
-				b.Note("upload: %s of %s was not measured: -time %v is over", w.mode, r.name, *limit)
+				b.Note("upload: %s of %s was not measured: -time %v is over", what, r.name, *limit)
 				continue
 			}
-			before := b.proxy.Counts()
-			if _, err := x.write(context.WithoutCancel(ctx), w.mode, int(w.rate)**seconds, w.rate); err != nil {
+			ctx := context.WithoutCancel(ctx)
+			x, _, _, err := b.start(ctx, r, dir, *mb)
+			if err != nil {
 				return err
 			}
-			b.counted("2+3 upload", fmt.Sprintf("%s at %.0f/s for %d s", w.mode, w.rate, *seconds), x, b.proxy.Counts().Minus(before))
-		}
-		if _, err := x.stop(); err != nil {
-			return err
+			before := b.proxy.Counts()
+			if _, err := x.write(ctx, w.mode, int(w.rate)**seconds, w.rate); err != nil {
+				return err
+			}
+			b.counted("2+3 upload", what, x, b.proxy.Counts().Minus(before))
+			if _, err := x.stop(); err != nil {
+				return err
+			}
+			if err := os.RemoveAll(x.dir); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -10,6 +10,12 @@
 
 #include "sqlite3.h"
 
+#define TEXT \
+	"printf('{\"token\":\"%s\",\"kind\":\"page view\",\"path\":\"/articles/comments\"," \
+	"\"status\":200,\"agent\":\"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\"," \
+	"\"accept\":\"text/html,application/xhtml+xml\",\"language\":\"en-US,en;q=0.5\"," \
+	"\"encoding\":\"gzip, deflate, br, zstd\",\"cached\":false}', hex(randomblob(100)))"
+
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, k INTEGER, b BLOB);"
 	"CREATE INDEX IF NOT EXISTS t_k ON t(k);"
@@ -20,10 +26,7 @@ static const struct {
 } statements[] = {
 	{"insert", "INSERT INTO t(k, b) VALUES (abs(random()) % 1000000, randomblob(480))"},
 	{"batch", "INSERT INTO t(k, b) VALUES (abs(random()) % 1000000, randomblob(480))"},
-	{"append", "INSERT INTO u(b) VALUES (printf('{\"token\":\"%s\",\"kind\":\"page view\",\"path\":\"/articles/comments\","
-		"\"status\":200,\"agent\":\"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\","
-		"\"accept\":\"text/html,application/xhtml+xml\",\"language\":\"en-US,en;q=0.5\","
-		"\"encoding\":\"gzip, deflate, br, zstd\",\"cached\":false}', hex(randomblob(100))))"},
+	{"append", "INSERT INTO u(b) VALUES (" TEXT ")"},
 	{"edit", "UPDATE u SET b = replace(b, substr(b, 11, 200), hex(randomblob(100)))"
 		" WHERE id = 1 + abs(random()) % (SELECT max(id) FROM u)"},
 	{"update", "UPDATE t SET b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)"},
@@ -102,6 +105,7 @@ int main(int argc, char **argv)
 		execute("%s", schema);
 		execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)"
 			" INSERT INTO t(k, b) SELECT abs(random()) %% 1000000, randomblob(480) FROM n", n);
+		execute("%s", "INSERT INTO u(b) SELECT " TEXT " FROM t WHERE id % 30 = 0");
 		double took = now() - began;
 		report(&took, 1, took);
 		return sqlite3_close(db) != SQLITE_OK;

@@ -21,13 +21,15 @@ const (
 		CREATE TABLE IF NOT EXISTS u(id INTEGER PRIMARY KEY, b BLOB)`
 	Fill = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)
 		INSERT INTO t(k, b) SELECT abs(random()) %% 1000000, randomblob(480) FROM n`
-	Insert  = `INSERT INTO t(k, b) VALUES (abs(random()) % 1000000, randomblob(480))`
-	Append  = `INSERT INTO u(b) VALUES (printf('{"token":"%s","kind":"page view","path":"/articles/comments","status":200,"agent":"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0","accept":"text/html,application/xhtml+xml","language":"en-US,en;q=0.5","encoding":"gzip, deflate, br, zstd","cached":false}', hex(randomblob(100))))`
-	Edit    = `UPDATE u SET b = replace(b, substr(b, 11, 200), hex(randomblob(100))) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM u)`
-	Update  = `UPDATE t SET b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
-	Reindex = `UPDATE t SET k = abs(random()) % 1000000, b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
-	Point   = `SELECT b FROM t WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
-	Scan    = `SELECT count(*) FROM t WHERE length(b) = 480 AND k >= 0`
+	// FillText is Append for every thirtieth row of t.
+	FillText = `INSERT INTO u(b) SELECT printf('{"token":"%s","kind":"page view","path":"/articles/comments","status":200,"agent":"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0","accept":"text/html,application/xhtml+xml","language":"en-US,en;q=0.5","encoding":"gzip, deflate, br, zstd","cached":false}', hex(randomblob(100))) FROM t WHERE id % 30 = 0`
+	Insert   = `INSERT INTO t(k, b) VALUES (abs(random()) % 1000000, randomblob(480))`
+	Append   = `INSERT INTO u(b) VALUES (printf('{"token":"%s","kind":"page view","path":"/articles/comments","status":200,"agent":"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0","accept":"text/html,application/xhtml+xml","language":"en-US,en;q=0.5","encoding":"gzip, deflate, br, zstd","cached":false}', hex(randomblob(100))))`
+	Edit     = `UPDATE u SET b = replace(b, substr(b, 11, 200), hex(randomblob(100))) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM u)`
+	Update   = `UPDATE t SET b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
+	Reindex  = `UPDATE t SET k = abs(random()) % 1000000, b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
+	Point    = `SELECT b FROM t WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
+	Scan     = `SELECT count(*) FROM t WHERE length(b) = 480 AND k >= 0`
 )
 
 // batchRows is the size of the transactions of the mode batch.
@@ -132,7 +134,7 @@ func Run(ctx context.Context, db *sql.DB, a Args) (r Result, err error) {
 		if err := exec(Schema); err != nil {
 			return r, err
 		}
-		err := exec(fmt.Sprintf(Fill, a.N))
+		err := errors.Join(exec(fmt.Sprintf(Fill, a.N)), exec(FillText))
 		return Summarize([]time.Duration{time.Since(began)}, time.Since(began), version), err
 	}
 	if a.Mode == "idle" {
