@@ -80,7 +80,11 @@ func (p *Producer) reopen() error {
 }
 
 // build makes a complete new spool appear at once, unless somebody else is faster.
-func (p *Producer) build(base fsx.FS, parent, name string) (err error) {
+func (p *Producer) build(base fsx.FS, parent, name string) error {
+	return unlessReplaced(func() error { return p.tryBuild(base, parent, name) })
+}
+
+func (p *Producer) tryBuild(base fsx.FS, parent, name string) (err error) {
 	if err := p.root.ensureDir(base, parent); err != nil {
 		return err
 	}

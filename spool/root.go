@@ -251,15 +251,16 @@ func (r *Root) publishTap(file string, data []byte) error {
 	}
 	defer base.Close()
 	dir := path.Dir(file)
-	write := func() error {
-		return r.publish(base, dir+"/."+r.scratchName(), file, data, true)
-	}
-	if err = write(); errors.Is(err, fs.ErrNotExist) {
-		if err = r.ensureDir(base, dir); err == nil {
-			err = write()
+	return unlessReplaced(func() error {
+		err := r.publish(base, dir+"/."+r.scratchName(), file, data, true)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-	}
-	return err
+		if err := r.ensureDir(base, dir); err != nil {
+			return err
+		}
+		return r.publish(base, dir+"/."+r.scratchName(), file, data, true)
+	})
 }
 
 // TapToken returns what changes with each attempt to upload the manifest, see [Root.RenewTapToken].

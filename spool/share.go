@@ -103,9 +103,24 @@ func (s *share) apply(dir fsx.FS, name string) error {
 	return dir.Chmod(name, s.dir())
 }
 
+// unlessReplaced calls f again, a few times, if something is missing that was there: as long as a directory is empty, another process
+// that makes the same one may replace it, and who was just entering it is nowhere.
+func unlessReplaced(f func() error) error {
+	for try := 1; ; try++ {
+		err := f()
+		if try == 4 || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+}
+
 // ensureDir is mkdir to which an existing directory is no error, and which makes missing parents. Nobody
 // else sees one that they may not enter yet.
 func (r *Root) ensureDir(base fsx.FS, name string) error {
+	return unlessReplaced(func() error { return r.tryDir(base, name) })
+}
+
+func (r *Root) tryDir(base fsx.FS, name string) error {
 	info, err := base.Stat(name)
 	switch {
 	case err == nil && !info.IsDir():

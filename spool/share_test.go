@@ -274,3 +274,30 @@ func TestPublishWithoutTheRightToLink(t *testing.T) {
 	check(t, p.CollectGarbage(published, len(m.Chunks)-1, 3, all(m)))
 	equal(t, drain(t, r, p.Key(), spooltest.NewRemote()), db)
 }
+
+// Another process makes the same directories at the same time, and its own, empty ones replace those that were just made: what was
+// about to be made in these fails, once.
+func TestDirectoriesReplacedByAnotherProcess(t *testing.T) {
+	prefix := filepath.Join(t.TempDir(), "spool")
+	check(t, os.Mkdir(prefix, 0o700))
+	check(t, os.Chmod(prefix, 0o770))
+	replaced := map[string]bool{}
+	r := openRoot(t, prefix, &spool.Options{WrapFS: func(base fsx.FS) fsx.FS {
+		return fsx.Faulty(base, func(op fsx.Op, name string) error {
+			dir := filepath.Dir(name)
+			if op != fsx.OpMkdir && op != fsx.OpCreate || dir == "." || replaced[dir] || strings.Contains(dir, ".new.") {
+				return nil
+			}
+			replaced[dir] = true
+			return &fs.PathError{Op: string(op), Path: name, Err: syscall.ENOENT}
+		})
+	}})
+	check(t, r.WriteTap(target.ID, name, []byte("tap")))
+	if n := len(replaced); n < 2 {
+		t.Errorf("for a tap only %v were replaced", replaced)
+	}
+	producer(t, r, spool.DB{Path: "/db", Dev: 1, Ino: 2})
+	if n := len(replaced); n < 3 {
+		t.Errorf("for a spool only %v were replaced", replaced)
+	}
+}

@@ -181,10 +181,8 @@ func testSpoolUnusable(t *testing.T, layout target.Layout) {
 	eventually(t, "replication once the spool can be made", func() bool { return inStore(t, cfg, db) })
 	checkRestore(t, layout, dir, db)
 
-	// Deleted underneath, in the middle.
-	if err := os.RemoveAll(cfg.SpoolDir); err != nil {
-		t.Fatal(err)
-	}
+	// Deleted underneath, in the middle: the copier may be just making something in it.
+	eventually(t, "deletion of the spool", func() bool { return os.RemoveAll(cfg.SpoolDir) == nil })
 	for i := range 10 {
 		if err := transaction(conn, 2, i); err != nil {
 			t.Fatalf("transaction after the spool was deleted: %v", err)
