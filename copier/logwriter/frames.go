@@ -92,7 +92,7 @@ func (f *frames) packID() remotelog.ObjectID {
 // add makes a frame of raw and sets refs to its place.
 func (f *frames) add(kind remotelog.Kind, raw []byte, refs ...*remotelog.Place) error {
 	pages := 0
-	if kind != remotelog.KindIndex {
+	if kind == remotelog.KindChunk || kind == remotelog.KindDelta {
 		f.raw += int64(len(raw))
 		pages = (len(raw) + remotelog.PageSize - 1) / remotelog.PageSize
 	}
