@@ -63,6 +63,8 @@ type race struct {
 	least int // of the chunks that were left then; zero: it did not yet
 	vain  int // laps since then, in which there were not fewer
 	haste int // how often it was decided to be faster because of that
+	// effort is how often that did not help, as where files are made slowly: then writers have to wait longer.
+	effort int
 }
 
 // A snapshot that takes few laps is hardly noticed. One that takes more makes writers wait longer, and one that does not gain on them
@@ -70,6 +72,7 @@ type race struct {
 const (
 	politeLaps = 16
 	maxSpurt   = 2 // 20 ms by default
+	maxEffort  = 2 // 80 ms by default
 	maxVain    = 8
 	maxHaste   = 3 // pauses of 20, 5, 1.25 and 0.3 ms by default
 )
@@ -81,8 +84,13 @@ func (r *race) lap(left int) {
 		r.least, r.vain = left, 0
 		return
 	}
-	if r.vain++; r.vain > maxVain {
-		r.vain, r.haste = 0, min(r.haste+1, maxHaste)
+	if r.vain++; r.vain <= maxVain {
+		return
+	}
+	if r.vain = 0; r.haste < maxHaste {
+		r.haste++
+	} else {
+		r.effort = min(r.effort+1, maxEffort)
 	}
 }
 
@@ -90,7 +98,7 @@ func (r *race) lap(left int) {
 // processes write, or one a lot, nothing would ever be staged if nobody had to wait.
 func (d *database) patience() time.Duration {
 	spurt := min(d.race.laps/politeLaps, maxSpurt)
-	return d.m.opts.Patience << min(d.losses+spurt, maxLosses)
+	return d.m.opts.Patience << min(d.losses+spurt+d.race.effort, maxLosses)
 }
 
 // pause is Options.Pause, and less in a race that is not won.

@@ -39,7 +39,7 @@ type Options struct {
 	CommitChunks int
 	// Patience is how long a writer waits for a snapshot of an Eager tracker until that gives way;
 	// 5ms, negative for not at all. It doubles, up to 1024 times, each time that what was done is
-	// lost because another process wrote, and up to four times if the snapshot takes seconds. Pause is how long it stays
+	// lost because another process wrote, up to four times if the snapshot takes seconds, and up to sixteen if it does not gain on writers even so. Pause is how long it stays
 	// away then; 20ms, and less while writers are as fast as it is.
 	Patience, Pause time.Duration
 	// Overrides bounds the fingerprints that a manifest has beside its index blocks; 1024. See

@@ -30,7 +30,10 @@ func TestRace(t *testing.T) {
 		{"for long", 1, func(int) int { return 5000 }, 20 * ms, 5 * ms},
 		{"and does not", maxVain + 1, func(int) int { return 5000 }, 20 * ms, 5 * ms / 4},
 		{"it does", 100, func(i int) int { return 4000 - i }, 20 * ms, 5 * ms / 4},
-		{"there is an end", 1000, func(int) int { return 4000 }, 20 * ms, 5 * ms / 16},
+		{"no pause is left", maxVain + 1, func(int) int { return 4000 }, 20 * ms, 5 * ms / 16},
+		{"it gets on so", 100, func(i int) int { return 3800 - i }, 20 * ms, 5 * ms / 16},
+		{"and does not even so", maxVain + 1, func(int) int { return 3800 }, 40 * ms, 5 * ms / 16},
+		{"there is an end", 1000, func(int) int { return 3800 }, 80 * ms, 5 * ms / 16},
 	} {
 		if got, pause := laps(c.n, c.left); got != c.want || pause != c.pause {
 			t.Errorf("%s: patience is %v, want %v; pauses are %v, want %v", c.what, got, c.want, pause, c.pause)
