@@ -179,11 +179,11 @@ func (x *replica) restore(ctx context.Context, at time.Time) (rss float64, err e
 	out := filepath.Join(x.dir, "restored.db")
 	defer os.Remove(out)
 	if x.replicator.layout != "" {
-		args := []string{"restore", "-s", x.db, "-o", out}
+		var when []string
 		if !at.IsZero() {
-			args = append(args, "--at", at.Format(time.RFC3339))
+			when = []string{"--at", at.Format(time.RFC3339)}
 		}
-		return x.b.program(ctx, x.place, args...)
+		return x.restoreOurs(ctx, when...)
 	}
 	config, err := x.b.litestreamConfig(x.place)
 	if err != nil {
@@ -195,6 +195,28 @@ func (x *replica) restore(ctx context.Context, at time.Time) (rss float64, err e
 	}
 	_, rss, err = measured(exec.CommandContext(ctx, x.b.litestream, append(args, x.db)...))
 	return rss, err
+}
+
+// restoreOurs is restore by Boule, of the state that the arguments say.
+func (x *replica) restoreOurs(ctx context.Context, when ...string) (rss float64, err error) {
+	out := filepath.Join(x.dir, "restored.db")
+	defer os.Remove(out)
+	return x.b.program(ctx, x.place, append([]string{"restore", "-s", x.db, "-o", out}, when...)...)
+}
+
+// entryAt is the number of the entry that was the newest at a time, of a log of Boule's.
+func (x *replica) entryAt(ctx context.Context, at time.Time) (number uint64, err error) {
+	to, err := target.FromURL(x.b.storeURL(x.place))
+	if err != nil {
+		return 0, err
+	}
+	points, err := boule.History(ctx, x.ref(), &boule.Config{Hostname: hostname, Targets: []target.Target{to}})
+	for _, p := range points {
+		if !p.Time.After(at.Truncate(time.Second)) {
+			number = p.Entry
+		}
+	}
+	return number, err
 }
 
 // took is what replication keeps beside the database, in MB.
@@ -614,6 +636,18 @@ func (b *bench) pitr(ctx context.Context, dir string) error {
 		}
 		what := fmt.Sprintf("%v back, ", time.Since(at).Round(time.Second))
 		setting := of(x.setting, x.place, "", 0, 0)
+		if x.replicator.layout != "" {
+			entry, err := x.entryAt(ctx, at)
+			if err != nil {
+				return err
+			}
+			before := b.proxy.Counts()
+			if _, err := x.restoreOurs(ctx, "--entry", fmt.Sprint(entry)); err != nil {
+				return err
+			}
+			more := counts[1] - float64(b.proxy.Counts().Minus(before).Sum())
+			b.Add(row("7 restore to a time", what+"requests more than by its number", r.name, setting, report.Sample{more}, "requests"))
+		}
 		b.Add(row("7 restore to a time", what+"requests more", r.name, setting, report.Sample{counts[1] - counts[0]}, "requests"),
 			row("7 restore to a time", "newest, requests", r.name, setting, report.Sample{counts[0]}, "requests"),
 			row("7 restore to a time", what+"time", r.name, setting, report.Sample{took[1]}, "s"),
