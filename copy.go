@@ -54,7 +54,8 @@ type CopyReport struct {
 }
 
 // Copy writes the newest state of the replica that ref, a boule:// reference, leads to from one target to another one,
-// each in its layout. First all of it is read into a temporary file and verified. It fails
+// each in its layout. First all of it is read into a temporary file and verified. With CopyOptions.History all recovery points are
+// copied instead, each object verified on the way; after an error the target has older ones, which are whole, or none. It fails
 // with [ErrCopyRefused] if the target has a newer state, or a log that somebody else
 // appends to. Of cfg only the host name counts; a nil cfg stands for what [ConfigFromEnv] gives.
 func Copy(ctx context.Context, ref string, from, to target.Target, cfg *Config, opts *CopyOptions) (*CopyReport, error) {
@@ -107,7 +108,7 @@ func (c *copying) history(ctx context.Context) (*CopyReport, error) {
 	case errors.Is(err, logwriter.ErrNotContinued):
 		return nil, fmt.Errorf("%w: %w", ErrCopyRefused, err)
 	case errors.Is(err, logrep.ErrNotFound):
-		return nil, fmt.Errorf("%w: %w", ErrNoReplica, err)
+		return nil, fmt.Errorf("%w: no log in %s", ErrNoReplica, c.from)
 	case err != nil:
 		return nil, err
 	}

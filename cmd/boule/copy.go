@@ -15,7 +15,7 @@ import (
 const copyHelp = `Copy reads the newest state of a replica from the store SRC, verifies it, and writes it to the store DST, each in
 the layout that its URL says (?layout=log or ?layout=chunks; DST's default is that of new targets). Both are store URLs, as for
 --store, which does not count here. They may be the same but for the layout. Which replica, is said by the path that the
-database had (on --hostname), or by a boule:// reference. The temporary directory needs room for the database.
+database had (on --hostname), or by a boule:// reference. Without --history the temporary directory needs room for the database.
 
 A replica that DST has already is kept if it is newer, or its log belongs to another writer; --force replaces
 it, which in the layout log takes it over, and keeps its history. With --history all recovery points are copied, from log

@@ -136,36 +136,31 @@ func (l *Log) block(ctx context.Context, e *remotelog.Entry, b int) ([]remotelog
 
 // stored returns the chunks of a stored index block.
 func (l *Log) stored(ctx context.Context, p remotelog.Place) ([]remotelog.Chunk, error) {
-	if chunks, ok := l.blocks.Get(p); ok {
-		return chunks, nil
-	}
-	raw, err := l.Frame(ctx, p, remotelog.KindIndex)
-	if err != nil {
-		return nil, err
-	}
-	chunks, err := remotelog.DecodeIndex(raw)
-	if err != nil {
-		return nil, l.inFrame(p, err)
-	}
-	l.blocks.Add(p, chunks)
-	return chunks, nil
+	return decoded(ctx, l, l.blocks, p, remotelog.KindIndex, remotelog.DecodeIndex)
 }
 
 // Patch returns what a patch of an index block has, verified by the fingerprint of its frame. Nobody may write to the result.
 func (l *Log) Patch(ctx context.Context, p remotelog.Place) ([]remotelog.Override, error) {
-	if patch, ok := l.patches.Get(p); ok {
-		return patch, nil
+	return decoded(ctx, l, l.patches, p, remotelog.KindPatch, remotelog.DecodePatch)
+}
+
+// decoded returns what a frame has, and remembers it.
+func decoded[T any](ctx context.Context, l *Log, known *recent.Values[remotelog.Place, []T], p remotelog.Place, kind remotelog.Kind,
+	decode func(raw []byte) ([]T, error),
+) ([]T, error) {
+	if list, ok := known.Get(p); ok {
+		return list, nil
 	}
-	raw, err := l.Frame(ctx, p, remotelog.KindPatch)
+	raw, err := l.Frame(ctx, p, kind)
 	if err != nil {
 		return nil, err
 	}
-	patch, err := remotelog.DecodePatch(raw)
+	list, err := decode(raw)
 	if err != nil {
 		return nil, l.inFrame(p, err)
 	}
-	l.patches.Add(p, patch)
-	return patch, nil
+	known.Add(p, list)
+	return list, nil
 }
 
 // AddPatch remembers what a patch has that the caller has written, so that it is not fetched. Nobody may write to it any more.

@@ -86,8 +86,11 @@ func (s *S3) keyPrefix() string {
 
 func bucket(ctx context.Context, s *S3, name string, opts *OpenOptions) (store.Store, error) {
 	stack, err := s.url(name).Stack(ctx, opts)
-	if err != nil || opts.ReadOnly {
-		return stack, err
+	if err != nil {
+		return nil, err
+	}
+	if opts.ReadOnly {
+		return stack, nil
 	}
 	return stack, store.Prepare(ctx, stack, s.CreateBucketsOnDemand)
 }

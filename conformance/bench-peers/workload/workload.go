@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// text is a row of u, in SQL.
+const text = `printf('{"token":"%s","kind":"page view","path":"/articles/comments","status":200,"agent":"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0","accept":"text/html,application/xhtml+xml","language":"en-US,en;q=0.5","encoding":"gzip, deflate, br, zstd","cached":false}', hex(randomblob(100)))`
+
 // The statements of each mode. Rows take about 500 bytes: those of t can't be compressed, and its index is on random
 // numbers; those of u are text, which a compressor makes a third of, and have no index.
 const (
@@ -22,9 +25,9 @@ const (
 	Fill = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)
 		INSERT INTO t(k, b) SELECT abs(random()) %% 1000000, randomblob(480) FROM n`
 	// FillText is Append for every thirtieth row of t.
-	FillText = `INSERT INTO u(b) SELECT printf('{"token":"%s","kind":"page view","path":"/articles/comments","status":200,"agent":"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0","accept":"text/html,application/xhtml+xml","language":"en-US,en;q=0.5","encoding":"gzip, deflate, br, zstd","cached":false}', hex(randomblob(100))) FROM t WHERE id % 30 = 0`
+	FillText = `INSERT INTO u(b) SELECT ` + text + ` FROM t WHERE id % 30 = 0`
 	Insert   = `INSERT INTO t(k, b) VALUES (abs(random()) % 1000000, randomblob(480))`
-	Append   = `INSERT INTO u(b) VALUES (printf('{"token":"%s","kind":"page view","path":"/articles/comments","status":200,"agent":"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0","accept":"text/html,application/xhtml+xml","language":"en-US,en;q=0.5","encoding":"gzip, deflate, br, zstd","cached":false}', hex(randomblob(100))))`
+	Append   = `INSERT INTO u(b) VALUES (` + text + `)`
 	Edit     = `UPDATE u SET b = replace(b, substr(b, 11, 200), hex(randomblob(100))) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM u)`
 	Update   = `UPDATE t SET b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
 	Reindex  = `UPDATE t SET k = abs(random()) % 1000000, b = randomblob(480) WHERE id = 1 + abs(random()) % (SELECT max(id) FROM t)`
