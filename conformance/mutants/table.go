@@ -340,8 +340,18 @@ var mutants = []mutant{
 	},
 	{
 		id: "deferred-outrun", what: "a snapshot that writers outrun never gets ahead",
-		edits: []edit{{"tracker/deferred.go", "r.vain, r.haste = 0, min(r.haste+1, maxHaste)", "r.vain = 0"}},
+		edits: []edit{{"tracker/deferred.go", "		r.haste++\n", ""}},
 		pkg:   "tracker", test: "TestRace",
+	},
+	{
+		id: "deferred-slow", what: "writers never wait longer for a snapshot that does not get ahead even without pauses",
+		edits: []edit{{"tracker/deferred.go", "		r.effort = min(r.effort+1, maxEffort)\n", ""}},
+		pkg:   "tracker", test: "TestRace",
+	},
+	{
+		id: "quiet", what: "large snapshots, too, are put off until the next upload",
+		edits: []edit{{"tracker/burst.go", "chunks <= maxQuiet", "true"}},
+		pkg:   "tracker", test: "TestBurstUntilTheNextUpload",
 	},
 	{
 		id: "proof", what: "the copier takes for uploaded what an index block names that the store has not",
