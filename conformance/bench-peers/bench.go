@@ -110,8 +110,9 @@ func (b *bench) build(ctx context.Context) error {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 		return output(cmd)
 	}
-	dirOf := func(module string) (string, error) {
-		out, err := golang("", "0", "list", "-m", "-f", "{{.Dir}}", module)
+	// That of a package, not of a module: the latter is empty as long as it was not downloaded.
+	dirOf := func(pkg string) (string, error) {
+		out, err := golang("", "0", "list", "-f", "{{.Dir}}", pkg)
 		return strings.TrimSpace(out), err
 	}
 	if b.repo, err = dirOf("github.com/boule-db/boule"); err != nil {
