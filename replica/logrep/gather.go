@@ -69,9 +69,10 @@ type chunk struct {
 	index int
 	*remotelog.Chunk
 
-	mu     sync.Mutex // guards the following
-	left   int        // layers that are missing
-	frames []frame    // by layer: each with no more than the pages of the layer; without them if they are in the scratch
+	mu      sync.Mutex // guards the following
+	left    int        // layers that are missing
+	spilled bool       // there is something in the scratch
+	frames  []frame    // by layer: each with no more than the pages of the layer; without them if they are in the scratch
 }
 
 type frame struct {
@@ -174,7 +175,7 @@ func (u use) receive(g *gatherer, kind remotelog.Kind, raw []byte, deltas []remo
 		spilled := false
 		if ok && u.left > 0 && g.scratch != nil {
 			var err error
-			if spilled, err = g.spill(d, u.pages(), manifest.ChunkLen(u.e.Size, u.index)); err != nil {
+			if spilled, err = g.spill(u.chunk, d, u.pages()); err != nil {
 				return err
 			}
 		}
