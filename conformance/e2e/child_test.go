@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -100,7 +101,7 @@ func transaction(conn *sqlite3.Conn, writer, n int) error {
 	return conn.Exec(`COMMIT`)
 }
 
-// child is the main function of a writer.
+// child is the main function of a writer, which goes on for some time, or until it is interrupted.
 func child() error {
 	duration, err := time.ParseDuration(os.Getenv(envFor))
 	if err != nil {
@@ -121,8 +122,10 @@ func child() error {
 	if err := conn.Exec(`PRAGMA journal_mode=` + os.Getenv(envMode)); err != nil {
 		return err
 	}
+	stopped, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
 	fmt.Println("ready")
-	for end, n := time.Now().Add(duration), 0; time.Now().Before(end); n++ {
+	for end, n := time.Now().Add(duration), 0; stopped.Err() == nil && time.Now().Before(end); n++ {
 		if err := transaction(conn, os.Getpid(), n); err != nil {
 			return fmt.Errorf("transaction %d: %w", n, err)
 		}
