@@ -114,7 +114,7 @@ func (c *copying) history(ctx context.Context) (*CopyReport, error) {
 	}
 	return &CopyReport{
 		Manifest: c.name, From: c.from.String(), To: c.to.String(), Size: res.Head.Entry.Size,
-		Entry: res.Head.Entry.Number, Entries: res.Entries, Unchanged: res.Entries == 0,
+		Entry: res.Head.Entry.Number, Entries: res.Points, Unchanged: res.Entries == 0,
 	}, nil
 }
 

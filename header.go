@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/tracker"
 )
 
 // maxHeld bounds the files that are held open by readHeader.
@@ -83,4 +84,15 @@ func readHeader(path string) (header manifest.Fingerprint, mode string, size int
 		mode = "wal"
 	}
 	return manifest.HeaderSum(buf), mode, fi.Size(), fi.ModTime()
+}
+
+// readID reads the version id of a database whose header has that fingerprint; empty if it has none.
+func readID(path string, header manifest.Fingerprint) []byte {
+	held.Lock()
+	defer held.Unlock()
+	f, err := hold(path)
+	if err != nil {
+		return nil
+	}
+	return tracker.VersionID(f.Fd(), header)
 }

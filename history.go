@@ -48,9 +48,9 @@ func openLog(ctx context.Context, text string, cfg *Config) (*logged, string, er
 }
 
 // FetchEntry is [Fetch] of the state that an entry of a log describes. It fails with [ErrNoReplica] if
-// there is no such entry, and [ErrNoHistory] if there is no log.
+// there is no such entry or it was pruned, and [ErrNoHistory] if there is no log.
 func FetchEntry(ctx context.Context, ref string, entry uint64, cfg *Config) (*Remote, error) {
-	return fetchLogged(ctx, ref, cfg, func(l *logrep.Log) (*logrep.Head, error) { return l.Entry(ctx, entry) })
+	return fetchLogged(ctx, ref, cfg, func(l *logrep.Log) (*logrep.Head, error) { return l.RecoveryPoint(ctx, entry) })
 }
 
 // FetchAt is [Fetch] of the state that was the newest in the store at that time.

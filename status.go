@@ -1,6 +1,7 @@
 package boule
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -54,7 +55,8 @@ type TargetStatus struct {
 	*Stored   // what the replica takes in the store; nil but after [TargetStatus.Measure]
 
 	target target.Target
-	logged *logged // nil but in the layout log
+	staged *manifest.Manifest // in the spool; nil if nothing is
+	logged *logged            // nil but in the layout log
 }
 
 // Measure asks the store what the replica takes there: [TargetStatus.Stored]. A replica in the layout log is listed, and its newest
@@ -170,7 +172,7 @@ func databaseStatus(cfg *Config, dir, path string, infos []spoolInfo) DatabaseSt
 			SpooledBytes:  s.Staged.Bytes + s.Ready.Bytes + s.Consuming.Bytes,
 			Activity:      s.activity,
 		}
-		if s.staged != nil {
+		if t.staged = s.staged; s.staged != nil {
 			t.StagedTime = s.staged.SourceTime
 		} else {
 			t.Manifest = name
@@ -202,8 +204,19 @@ func askStore(ctx context.Context, st *DatabaseStatus, t *TargetStatus) {
 	t.logged = r.logged
 	t.RemoteTime, t.RemoteSize = m.SourceTime, m.Size
 	header, mode, size, _ := readHeader(st.Path)
-	t.InSync = mode == "rollback" && header == m.Header && size == m.Size
+	t.InSync = mode == "rollback" && header == m.Header && size == m.Size &&
+		!t.forked(m, header) && !differ(m.VersionID, readID(st.Path, header))
 	if !t.InSync && mode != "absent" && mode != "empty" {
 		t.Lag = max(time.Since(m.SourceTime), time.Millisecond)
 	}
 }
+
+// forked says that the store has another state than this machine staged, though with the same header: two writers that began with copies of one
+// database, and made as many transactions since.
+func (t *TargetStatus) forked(m *manifest.Manifest, header manifest.Fingerprint) bool {
+	s := t.staged
+	return s != nil && s.Header == header && s.Size == m.Size && s.Contents() != m.Contents()
+}
+
+// differ says that two ids are known, and not the same.
+func differ(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }

@@ -36,6 +36,7 @@ type CopyOptions struct {
 type CopyReport struct {
 	Head           *logrep.Head // the newest entry now
 	Entries, Packs int          // that were copied
+	Points         int          // of these entries, those that are recovery points
 	Bytes          int64        // that these have
 }
 
@@ -326,6 +327,11 @@ func (c *copying) copyPruned(ctx context.Context, newest uint64) error {
 				gone[n] = true
 				changed = changed || i > 0
 			}
+		}
+	}
+	for _, item := range c.entries {
+		if !gone[item.Number] {
+			c.report.Points++
 		}
 	}
 	if !changed {

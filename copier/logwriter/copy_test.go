@@ -12,6 +12,7 @@ import (
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/internal/storefault"
 	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/mem"
 )
@@ -115,10 +116,25 @@ func TestCopyPruned(t *testing.T) {
 	p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
 	p.prune(logwriter.Policy{Last: 3, Daily: 4})
 	fresh := mem.New()
-	if _, err := p.copyTo(fresh); err != nil {
+	r, err := p.copyTo(fresh)
+	if err != nil {
 		t.Fatal(err)
 	}
 	p.same(fresh)
+	log := logrep.New(fresh, fresh, testName)
+	points := map[uint64]bool{}
+	for point, err := range log.History(t.Context()) {
+		check(t, err)
+		points[point.Entry] = true
+	}
+	if all := entries(t, fresh); r.Points != len(points) || r.Entries != len(all) || r.Points >= r.Entries {
+		t.Errorf("%d entries and %d recovery points were copied; there are %d and %d", r.Entries, r.Points, len(all), len(points))
+	}
+	for _, n := range entries(t, fresh) {
+		if _, err := log.RecoveryPoint(t.Context(), n); points[n] != (err == nil) || !points[n] && !errors.Is(err, logrep.ErrNotFound) {
+			t.Errorf("entry %d, a recovery point: %t: got %v", n, points[n], err)
+		}
+	}
 	// The old copy learns what is no recovery point any more, and keeps its objects.
 	if _, err := p.copyTo(to); err != nil {
 		t.Fatal(err)

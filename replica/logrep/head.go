@@ -41,6 +41,22 @@ func (l *Log) Entry(ctx context.Context, number uint64) (*Head, error) {
 	return h, err
 }
 
+// RecoveryPoint is [Log.Entry] of those that were not pruned: of some of these the objects are there still, for frames that others need.
+func (l *Log) RecoveryPoint(ctx context.Context, number uint64) (*Head, error) {
+	h, err := l.Entry(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	pruned, err := l.Pruned(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if isPruned(pruned, number) {
+		return nil, fmt.Errorf("%w: entry %d of %s was pruned", ErrNotFound, number, l.name)
+	}
+	return h, nil
+}
+
 func (l *Log) entry(ctx context.Context, number uint64) (*Head, error) {
 	key := remotelog.EntryKey(l.name, number)
 	b, info, err := getPart(ctx, l.entries, key, 0, headerGuess)
