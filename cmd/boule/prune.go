@@ -60,7 +60,7 @@ reads the replica: what is younger than --grace stays. With a negative number a 
 	flags.IntVar(&policy.Monthly, "keep-monthly", 0, "of months")
 	flags.IntVar(&policy.Yearly, "keep-yearly", 0, "of years")
 	flags.BoolVarP(&opts.DryRun, "dry-run", "n", false, "remove nothing, only tell")
-	flags.DurationVar(&opts.Grace, "grace", 24*time.Hour, "leave alone what is younger")
+	flags.DurationVar(&opts.Grace, "grace", 24*time.Hour, "leave alone what is younger; at least 2m")
 	return cmd
 }
 
