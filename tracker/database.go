@@ -135,12 +135,18 @@ func (d *database) close() {
 func (d *database) closeProducers() {
 	d.staging.Lock()
 	defer d.staging.Unlock()
+	d.releaseProducers()
+}
+
+// releaseProducers is closeProducers for who holds staging.
+func (d *database) releaseProducers() {
 	for _, ts := range d.targets {
 		if ts.producer != nil {
 			ts.producer.Close()
 			ts.producer, ts.hot = nil, nil
 		}
 	}
+	d.m.cold(d)
 }
 
 // fail notes a failed attempt.

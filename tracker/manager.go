@@ -23,6 +23,7 @@ type Manager struct {
 	log    *slog.Logger
 	writer string // of manifests
 	wake   chan struct{}
+	warmth warmth
 
 	mu      sync.Mutex // guards what follows
 	dbs     map[dbKey]*database

@@ -45,6 +45,9 @@ type Options struct {
 	// Overrides bounds the fingerprints that a manifest has beside its index blocks; 1024. See
 	// manifest/FORMAT.md.
 	Overrides int
+	// OpenSpools bounds the spools that are kept open while nothing is written, two files each; as many as take
+	// an eighth of the file descriptors that the process may have.
+	OpenSpools int
 	// Observe is told how long the steps of each snapshot took: "look" at the database, "plan" by
 	// what is staged, "chunks" read and staged, "manifest" made and staged, "publish" what is staged,
 	// "collect" garbage. It is called within the commit; nil observes nothing.
@@ -96,6 +99,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.Overrides <= 0 {
 		opts.Overrides = 1024
+	}
+	if opts.OpenSpools <= 0 {
+		opts.OpenSpools = defaultOpenSpools()
 	}
 	if opts.Observe == nil {
 		opts.Observe = func(string, time.Duration) {}

@@ -29,6 +29,7 @@ func (t *Tracker) evaluate(held Held) {
 	// One at a time: a second one finds that the first has done its work.
 	t.Claim()
 	defer t.Unclaim()
+	defer t.m.warm(t.db)
 	written := t.state == dirty
 	due, waiting := t.db.due(time.Now(), t.eager, written)
 	if len(due) == 0 {

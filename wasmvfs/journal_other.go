@@ -35,7 +35,7 @@ func (osSystem) SyncDir(string) error { return nil }
 // openJournal needs no care here: there are no permission bits to inherit, and
 // directories can't be synced.
 func (v *replicating) openJournal(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	inner, flags, err := v.inner.OpenFilename(name, flags)
+	inner, flags, err := v.open(name, flags)
 	if err != nil {
 		return nil, flags, err
 	}

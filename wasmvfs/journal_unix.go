@@ -26,13 +26,13 @@ const superJournalMode = 0o644
 func (v *replicating) openJournal(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	path := name.String()
 	perm := v.permissionsFor(path, flags)
-	inner, err := v.system.OpenFile(path, flags, perm)
+	inner, err := v.openFile(path, flags, perm)
 	out := flags
 	if err != nil && flags&vfs.OPEN_WAL != 0 && unwritable(err) {
 		// A WAL may be read-only, a journal may not.
 		const writing = vfs.OPEN_READWRITE | vfs.OPEN_CREATE | vfs.OPEN_EXCLUSIVE
 		out = flags&^writing | vfs.OPEN_READONLY
-		if read, again := v.system.OpenFile(path, out, perm); again == nil {
+		if read, again := v.openFile(path, out, perm); again == nil {
 			inner, err = read, nil
 		}
 	}
@@ -78,7 +78,7 @@ func (f *dbFile) makeSharedMemory(perm permissions) {
 		return // then SQLite keeps the index in its own memory
 	}
 	const anew = vfs.OPEN_READWRITE | vfs.OPEN_CREATE | vfs.OPEN_EXCLUSIVE
-	if made, err := f.vfs.system.OpenFile(f.path+"-shm", anew, perm); err == nil {
+	if made, err := f.vfs.openFile(f.path+"-shm", anew, perm); err == nil {
 		_ = made.Close()
 	}
 }

@@ -71,6 +71,7 @@ type replicating struct {
 	inner  vfs.VFSFilename
 	system system                                                       // beside inner; it has the journals
 	track  func(path string, f tracker.File, mode tracker.Mode) tracked // nil: nothing is tracked
+	spare  func()                                                       // closes what the trackers keep open for later; may be nil
 	opts   Options
 	conns  conns
 	visits visits
@@ -86,7 +87,9 @@ func New(m *tracker.Manager, opts *Options) vfs.VFS {
 		system: osSystem{},
 		opts:   opts.withDefaults(),
 	}
+	v.visits.room = min(maxParked, instance.OpenFiles()/8)
 	if m != nil && instance.Supported {
+		v.spare = m.Spare
 		v.track = func(path string, f tracker.File, mode tracker.Mode) tracked {
 			return m.Track(path, f, mode)
 		}
@@ -141,7 +144,7 @@ func (v *replicating) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.
 	case flags&journals != 0:
 		return v.openJournal(name, flags)
 	}
-	inner, flags, err := v.inner.OpenFilename(name, flags)
+	inner, flags, err := v.open(name, flags)
 	if err != nil {
 		return nil, flags, err
 	}
@@ -190,12 +193,12 @@ func (v *replicating) openVisitor(name *vfs.Filename, flags vfs.OpenFlag) (vfs.F
 // openOrRead opens a file, read-only when it may not be written. (go-sqlite3's
 // VFS fails then.)
 func (v *replicating) openOrRead(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	inner, out, err := v.inner.OpenFilename(name, flags)
+	inner, out, err := v.open(name, flags)
 	if err == nil || flags&vfs.OPEN_READWRITE == 0 || !unwritable(err) {
 		return inner, out, err
 	}
 	flags = flags&^(vfs.OPEN_READWRITE|vfs.OPEN_CREATE) | vfs.OPEN_READONLY
-	if inner, out, again := v.inner.OpenFilename(name, flags); again == nil {
+	if inner, out, again := v.open(name, flags); again == nil {
 		return inner, out, nil
 	}
 	return nil, out, err

@@ -18,7 +18,7 @@ import (
 const (
 	// visitPatience bounds how long a writer waits for a visitor.
 	visitPatience = 10 * time.Second
-	// maxParked bounds the files that are kept open.
+	// maxParked bounds the files that are kept open, as an eighth of the file descriptors that the process may have does.
 	maxParked = 256
 )
 
@@ -27,6 +27,7 @@ type visits struct {
 	mu     sync.Mutex // guards what follows, and the marked fields of visit
 	byPath map[string]*visit
 	parked []parkedFile
+	room   int // for them
 }
 
 // A visit is what concerns the visitors of one database.
@@ -168,7 +169,7 @@ func (v *visits) park(p parkedFile) bool {
 	v.mu.Lock()
 	v.parked = append(v.parked, p)
 	var old vfs.File
-	if len(v.parked) > maxParked {
+	if len(v.parked) > v.room {
 		old = v.parked[0].file
 		v.parked = append(v.parked[:0], v.parked[1:]...)
 	}

@@ -24,12 +24,15 @@ import (
 // A writer is a child process: this test binary again, told by its environment
 // to write to a database until it is stopped.
 const (
-	envChild  = "BOULE_E2E_CHILD"  // path of the database
+	envChild  = "BOULE_E2E_CHILD"  // path of the database, or what else the child is
 	envMode   = "BOULE_E2E_MODE"   // journal mode
 	envDir    = "BOULE_E2E_DIR"    // where spool and store are
 	envLayout = "BOULE_E2E_LAYOUT" // of the store
 	envFor    = "BOULE_E2E_FOR"    // how long to write
 )
+
+// children are those that are no writers.
+var children = map[string]func() error{}
 
 // layouts runs a test for each layout of a store.
 func layouts(t *testing.T, test func(t *testing.T, layout target.Layout)) {

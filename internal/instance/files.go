@@ -1,0 +1,4 @@
+package instance
+
+// manyFiles stands for no limit.
+const manyFiles = 1 << 20
