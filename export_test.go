@@ -1,5 +1,7 @@
 package boule
 
+import "time"
+
 // InUse reports how many configurations replicate now, and whether the copier runs.
 func InUse() (users int, copying bool) {
 	engines.Lock()
@@ -19,3 +21,10 @@ func (r *Replicator) SharesEngine(other *Replicator) bool { return r.e == other.
 
 // First is how many of n chunks the policy fetches.
 func (p LoadingPolicy) First(n int) int { return p.first(n) }
+
+// SetAskPatience changes how long [Status] waits for a store, and returns what undoes that.
+func SetAskPatience(d time.Duration) (undo func()) {
+	old := askPatience
+	askPatience = d
+	return func() { askPatience = old }
+}

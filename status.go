@@ -74,7 +74,7 @@ func (t *TargetStatus) Measure(ctx context.Context) error {
 }
 
 // Status measures the replication of the databases at paths, or of all that have
-// a spool when there are none. A nil cfg stands for what [ConfigFromEnv] gives.
+// a spool when there are none. Of a store that does not answer within 10 s it says so. A nil cfg stands for what [ConfigFromEnv] gives.
 func Status(ctx context.Context, cfg *Config, paths ...string) ([]DatabaseStatus, error) {
 	cfg, err := effective(cfg)
 	if err != nil {
@@ -193,8 +193,13 @@ func databaseStatus(cfg *Config, dir, path string, infos []spoolInfo) DatabaseSt
 	return st
 }
 
+// askPatience is how long a store may take to tell what it has: whoever asks for the status does so because something is wrong.
+var askPatience = 10 * time.Second
+
 // askStore completes t with what the store says.
 func askStore(ctx context.Context, st *DatabaseStatus, t *TargetStatus) {
+	ctx, cancel := context.WithTimeoutCause(ctx, askPatience, fmt.Errorf("no answer within %v", askPatience))
+	defer cancel()
 	r, err := newest(ctx, []target.Target{t.target}, t.Manifest, nil)
 	if err != nil {
 		t.Error, t.Lag = strings.TrimPrefix(err.Error(), "boule: "), -1

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"github.com/boule-db/boule/internal/fsx"
 	"github.com/boule-db/boule/internal/instance"
 	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store/target"
 )
 
 func status(t *testing.T, cfg *boule.Config, paths ...string) boule.DatabaseStatus {
@@ -318,5 +321,58 @@ func TestFlushSpoolOfTwoDeletedDatabases(t *testing.T) {
 	}
 	if got := inReplica(t, boule.SourceRef(s.cfg.Hostname, path), s.cfg, `SELECT x FROM t`); got != "2" {
 		t.Errorf("got %s, want what was uploaded last", got)
+	}
+}
+
+// A store that does not answer is told of soon: that is when somebody asks.
+func TestStatusOfAStoreThatHangs(t *testing.T) {
+	defer boule.SetAskPatience(100 * time.Millisecond)()
+	t.Setenv("AWS_ACCESS_KEY_ID", "a")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer server.Close()
+	defer close(release)
+	s := newSite(t, 1)
+	path := s.path("a.db")
+	db := open(t, path, s.cfg)
+	execSQL(t, db, createAndFill)
+	closeDB(t, db)
+	cfg := s.with(func(c *boule.Config) {
+		c.Targets = append(c.Targets, target.Target{S3: &target.S3{Bucket: "b", Region: "r", Endpoint: server.URL}})
+	})
+	found := 0
+	for _, ts := range status(t, cfg, path).Targets {
+		switch {
+		case strings.HasPrefix(ts.Target, "file:"):
+			found++
+			if !ts.InSync {
+				t.Errorf("the other store: %+v", ts)
+			}
+		case strings.Contains(ts.Error, "no answer within 100ms") && ts.Lag < 0 && !ts.InSync:
+			found++
+		default:
+			t.Errorf("got %+v", ts)
+		}
+	}
+	if found != 2 {
+		t.Errorf("%d of 2 targets are right", found)
+	}
+}
+
+// Where the spool is a link to what is not mounted, say, that is told.
+func TestStatusOfASpoolThatLeadsNowhere(t *testing.T) {
+	s := newSite(t, 1)
+	if err := os.Symlink(s.path("not mounted"), s.cfg.SpoolDir); err != nil {
+		t.Fatal(err)
+	}
+	path := s.path("a.db")
+	db := open(t, path, s.cfg)
+	execSQL(t, db, createAndFill)
+	if err := db.Close(); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("got %v", err)
+	}
+	if st := status(t, s.cfg, path); !strings.Contains(st.Warning, "symbolic link") {
+		t.Errorf("got %+v", st)
 	}
 }

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,7 +126,9 @@ func (r *Root) open(create bool) (fsx.FS, error) {
 		if err := r.makeDir(r.prefix); err != nil {
 			return nil, err
 		}
-		base, err = r.opts.openFS(r.prefix)
+		if base, err = r.opts.openFS(r.prefix); errors.Is(err, fs.ErrNotExist) && r.opts.real {
+			err = cmp.Or(leadsNowhere(r.prefix), err)
+		}
 	}
 	if err != nil {
 		return nil, err

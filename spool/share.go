@@ -177,11 +177,22 @@ func (r *Root) Check() error {
 	dir := r.Dir()
 	err = fsx.CheckWritable(dir)
 	for errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		if err := leadsNowhere(dir); err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
 		dir = filepath.Dir(dir)
 		err = fsx.CheckWritable(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
+
+// leadsNowhere returns an error if a path, which does not exist, is a symbolic link: no directory can be made there.
+func leadsNowhere(path string) error {
+	if to, err := os.Readlink(path); err == nil {
+		return &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("a symbolic link to %s, where nothing is: %w", to, fs.ErrNotExist)}
 	}
 	return nil
 }
