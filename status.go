@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store/retry"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -200,9 +202,14 @@ var askPatience = 10 * time.Second
 func askStore(ctx context.Context, st *DatabaseStatus, t *TargetStatus) {
 	ctx, cancel := context.WithTimeoutCause(ctx, askPatience, fmt.Errorf("no answer within %v", askPatience))
 	defer cancel()
+	var last atomic.Pointer[error]
+	ctx = retry.Observe(ctx, func(err error) { last.Store(&err) })
 	r, err := newest(ctx, []target.Target{t.target}, t.Manifest, nil)
 	if err != nil {
 		t.Error, t.Lag = strings.TrimPrefix(err.Error(), "boule: "), -1
+		if e := last.Load(); e != nil && ctx.Err() != nil {
+			t.Error += ": " + (*e).Error()
+		}
 		return
 	}
 	m := r.Manifest

@@ -1,9 +1,11 @@
 package boule_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -374,5 +376,45 @@ func TestStatusOfASpoolThatLeadsNowhere(t *testing.T) {
 	}
 	if st := status(t, s.cfg, path); !strings.Contains(st.Warning, "symbolic link") {
 		t.Errorf("got %+v", st)
+	}
+}
+
+// A store that fails is named at once, though its requests are tried again for some time.
+func TestFailuresAreToldWhileTheyAreTriedAgain(t *testing.T) {
+	defer boule.SetAskPatience(300 * time.Millisecond)()
+	t.Setenv("AWS_ACCESS_KEY_ID", "a")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
+	failed := make(chan struct{}, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "out of order", http.StatusInternalServerError)
+		select {
+		case failed <- struct{}{}:
+		default:
+		}
+	}))
+	defer server.Close()
+	s := newSite(t, 1)
+	path := s.path("a.db")
+	var log bytes.Buffer
+	cfg := s.with(func(c *boule.Config) {
+		c.Targets = []target.Target{{S3: &target.S3{Bucket: "b", Region: "r", Endpoint: server.URL}}}
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		c.DrainTimeout = 300 * time.Millisecond
+	})
+	db := open(t, path, cfg)
+	execSQL(t, db, createAndFill)
+	<-failed
+	if err := db.Close(); !errors.Is(err, boule.ErrBehind) || !strings.Contains(err.Error(), "HTTP 500") {
+		t.Errorf("closing: got %v", err)
+	}
+	if !strings.Contains(log.String(), "is tried again") || !strings.Contains(log.String(), "db="+path) {
+		t.Errorf("logged: %s", log.String())
+	}
+	ts := status(t, cfg, path).Targets[0]
+	if ts.Activity == nil || !strings.Contains(ts.Activity.Error, "HTTP 500") {
+		t.Errorf("status: got %+v", ts.Activity)
+	}
+	if !strings.Contains(ts.Error, "HTTP 500") {
+		t.Errorf("status of the store: got %q", ts.Error)
 	}
 }

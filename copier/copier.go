@@ -65,9 +65,10 @@ type entry struct {
 	remote *remote
 	counts counters
 
-	noted    atomic.Bool   // a snapshot was staged since the last pass began; then state is not idle
-	flushers atomic.Int32  // flushes that wait for their turn: a pass in the background gives way
-	turn     chan struct{} // holds a token while a pass is under way
+	noted    atomic.Bool           // a snapshot was staged since the last pass began; then state is not idle
+	flushers atomic.Int32          // flushes that wait for their turn: a pass in the background gives way
+	turn     chan struct{}         // holds a token while a pass is under way
+	trying   atomic.Pointer[error] // why a request since the last good pass failed, and was tried again; nil if none did
 
 	// Guarded by turn.
 	checked    map[string]uint64    // manifest name to the generation of the remote in which it was seen there
@@ -78,7 +79,7 @@ type entry struct {
 	superseded time.Time            // when a snapshot was last demanded because of that
 	takeover   bool                 // append whoever appended last
 	logs       map[string]*logState // by manifest name, of replicas in the log layout
-	reporting  reporting
+	reporting  reporting            // has its own lock besides
 
 	// Guarded by Copier.mu.
 	refs        int

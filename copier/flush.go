@@ -59,16 +59,23 @@ func (c *Copier) flush(ctx context.Context, op string, root *spool.Root, key spo
 
 // failed names the database and the target that an error is about.
 func (c *Copier) failed(op string, key spool.Key, st Status, err error) error {
-	if st.Path == "" {
-		st.Path = key.Mangled
-		if path, ok := spool.Unmangle(key.Mangled); ok {
-			st.Path = path
+	path, target := names(key, st)
+	return &Error{Op: op, Path: path, Target: target, Err: err}
+}
+
+// names are what to call a database and a target.
+func names(key spool.Key, st Status) (path, target string) {
+	path, target = st.Path, st.Target
+	if path == "" {
+		path = key.Mangled
+		if p, ok := spool.Unmangle(key.Mangled); ok {
+			path = p
 		}
 	}
-	if st.Target == "" {
-		st.Target = key.Target
+	if target == "" {
+		target = key.Target
 	}
-	return &Error{Op: op, Path: st.Path, Target: st.Target, Err: err}
+	return path, target
 }
 
 // take takes the turn of the entry; a pass in the background gives way.
@@ -79,7 +86,7 @@ func (c *Copier) take(ctx context.Context, e *entry) error {
 	case e.turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for another pass: %w", context.Cause(ctx))
+		return e.waited(ctx)
 	}
 }
 

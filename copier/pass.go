@@ -11,6 +11,7 @@ import (
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store/retry"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -65,6 +66,7 @@ type outcome struct {
 // run drains the spool once. The caller has the turn.
 func (c *Copier) run(ctx context.Context, e *entry, flush bool) outcome {
 	e.noted.Store(false)
+	ctx = retry.Observe(ctx, func(err error) { c.trying(e, err) })
 	out := c.with(e, flush, func(p *pass) error {
 		p.count(func(n *counters) { n.passes.Add(1) })
 		if p.layout == target.LayoutLog {

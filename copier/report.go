@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/boule-db/boule/spool"
@@ -48,8 +49,9 @@ type reported struct {
 	failing  bool
 }
 
-// A reporting is what is to be reported of an entry. It is guarded by its turn.
+// A reporting is what is to be reported of an entry.
 type reporting struct {
+	mu      sync.Mutex // guards what follows: requests tell of failures while others are made
 	done    reported
 	err     error
 	success time.Time
@@ -57,6 +59,8 @@ type reporting struct {
 
 // note takes note of how a pass ended.
 func (n *reporting) note(out *outcome) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if !out.success.IsZero() {
 		n.success = out.success
 	}
@@ -65,10 +69,21 @@ func (n *reporting) note(out *outcome) {
 	}
 }
 
+// trying takes note of a request that failed and is tried again, in a pass that has not ended.
+func (n *reporting) trying(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err == nil {
+		n.err = err
+	}
+}
+
 // report adds to the report what happened since the last time, unless that is nothing or was done within after. Whether
-// copying works is told at once. The caller has the turn.
+// copying works is told at once. The caller has the turn, or makes a request for who has it.
 func (c *Copier) report(e *entry, after time.Duration) {
 	n := &e.reporting
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	now := reported{
 		at: time.Now(), requests: e.counts.requests(), up: e.counts.bytes.Load(), down: e.counts.down.Load(), failing: n.err != nil,
 	}

@@ -229,6 +229,7 @@ func (c *Copier) note(e *entry, out outcome, now time.Time, told bool) {
 		if out.more || out.doubt {
 			return
 		}
+		e.trying.Store(nil)
 		if e.status.LastError != nil {
 			log.Info("replication works again", "after", now.Sub(e.status.ErrorSince))
 		}

@@ -70,7 +70,10 @@ func run[T any](ctx context.Context, l *loop, op func() (T, error)) (T, error) {
 	},
 		backoff.WithBackOff(&l.waits),
 		backoff.WithMaxElapsedTime(0),
-		backoff.WithNotify(func(err error, wait time.Duration) { l.log(ctx, err, wait) }),
+		backoff.WithNotify(func(err error, wait time.Duration) {
+			l.log(ctx, err, wait)
+			observe(ctx, err)
+		}),
 	)
 	if err == nil {
 		return res, nil
