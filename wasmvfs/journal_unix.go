@@ -17,6 +17,16 @@ import (
 // SQLite's own VFS either.
 const superJournalMode = 0o644
 
+// openFile opens a file of system's. If the process has no file descriptors left, it does as open does.
+func (v *replicating) openFile(path string, flags vfs.OpenFlag, perm permissions) (vfs.File, error) {
+	f, err := v.system.OpenFile(path, flags, perm)
+	if outOfFiles(err) {
+		v.spareFiles()
+		f, err = v.system.OpenFile(path, flags, perm)
+	}
+	return f, err
+}
+
 // openJournal opens a rollback journal, a super-journal or a WAL. Most transactions
 // open one. The os VFS would make it with the default permissions, so that a
 // private database has a public journal, would sync the new file twice where

@@ -18,16 +18,6 @@ func (v *replicating) open(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vf
 	return f, out, err
 }
 
-// openFile does the same with a file of system's.
-func (v *replicating) openFile(path string, flags vfs.OpenFlag, perm permissions) (vfs.File, error) {
-	f, err := v.system.OpenFile(path, flags, perm)
-	if outOfFiles(err) {
-		v.spareFiles()
-		f, err = v.system.OpenFile(path, flags, perm)
-	}
-	return f, err
-}
-
 func outOfFiles(err error) bool {
 	return err != nil && (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE))
 }
