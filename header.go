@@ -8,11 +8,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/boule-db/boule/internal/instance"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/tracker"
 )
 
-// maxHeld bounds the files that are held open by readHeader.
+// maxHeld bounds the files that are held open by readHeader, as an eighth of the file descriptors that the process may have does.
 const maxHeld = 256
 
 // held are files of databases that were only looked at. They stay open: to close any
@@ -43,7 +44,7 @@ func hold(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(held.files) >= maxHeld {
+	if len(held.files) >= max(min(maxHeld, instance.OpenFiles()/8), 1) {
 		for other, old := range held.files {
 			old.Close()
 			delete(held.files, other)

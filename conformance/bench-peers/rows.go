@@ -179,11 +179,11 @@ func (x *replica) restore(ctx context.Context, at time.Time) (rss float64, err e
 	out := filepath.Join(x.dir, "restored.db")
 	defer os.Remove(out)
 	if x.replicator.layout != "" {
-		var when []string
+		args := []string{"restore", "-s", x.db, "-o", out}
 		if !at.IsZero() {
-			when = []string{"--at", at.Format(time.RFC3339)}
+			args = append(args, "--at", at.Format(time.RFC3339))
 		}
-		return x.restoreOurs(ctx, when...)
+		return x.b.program(ctx, x.place, args...)
 	}
 	config, err := x.b.litestreamConfig(x.place)
 	if err != nil {
@@ -195,13 +195,6 @@ func (x *replica) restore(ctx context.Context, at time.Time) (rss float64, err e
 	}
 	_, rss, err = measured(exec.CommandContext(ctx, x.b.litestream, append(args, x.db)...))
 	return rss, err
-}
-
-// restoreOurs is restore by Boule, of the state that the arguments say.
-func (x *replica) restoreOurs(ctx context.Context, when ...string) (rss float64, err error) {
-	out := filepath.Join(x.dir, "restored.db")
-	defer os.Remove(out)
-	return x.b.program(ctx, x.place, append([]string{"restore", "-s", x.db, "-o", out}, when...)...)
 }
 
 // took is what replication keeps beside the database, in MB.

@@ -25,7 +25,7 @@ type written struct {
 // chunkBuffers are for chunks that are read back.
 var chunkBuffers = sync.Pool{New: func() any { return new([manifest.ChunkSize]byte) }}
 
-// spill writes these pages of a chunk of n bytes, unless d does not have all of them, as long as they should be. Successive ones are
+// spill writes these pages of a chunk, unless d does not have all of them, as long as they should be. Successive ones are
 // written at once.
 func (g *gatherer) spill(c *chunk, d remotelog.Delta, pages uint16) (bool, error) {
 	n := manifest.ChunkLen(c.e.Size, c.index)
