@@ -94,14 +94,15 @@ func TestJournalEndsMeanwhile(t *testing.T) {
 
 type reserving struct {
 	*conn
-	do    func()
-	calls int
+	do       func()
+	reserved bool
+	calls    int
 }
 
 func (r *reserving) Reserved() (bool, error) {
 	r.calls++
 	r.do()
-	return false, nil
+	return r.reserved, nil
 }
 
 func TestUnreadableJournal(t *testing.T) {

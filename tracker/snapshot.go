@@ -199,25 +199,27 @@ func (t *Tracker) measure() (v view, wal bool, err error) {
 // hot says whether the journal shows that a transaction failed.
 func (t *Tracker) hot(held Held) (bool, error) {
 	magic, err := t.journalStarts()
-	if err != nil || !magic || held == Exclusive {
+	if held == Exclusive {
 		return magic, err
 	}
-	// With synchronous=OFF a transaction in progress, which has written nothing to the database
-	// as long as we hold SHARED, has a journal that looks the same.
 	for range 2 {
-		reserved, err := t.file.Reserved()
-		if err != nil {
-			return false, fmt.Errorf("check reserved lock: %w", err)
+		// One that another user has just made can't be read before it has the permissions of the database.
+		if !magic && !errors.Is(err, fs.ErrPermission) {
+			return false, err
+		}
+		// With synchronous=OFF a transaction in progress, which has written nothing to the database
+		// as long as we hold SHARED, has a journal that looks the same.
+		reserved, rerr := t.file.Reserved()
+		if rerr != nil {
+			return false, fmt.Errorf("check reserved lock: %w", rerr)
 		}
 		if reserved {
 			return false, nil
 		}
 		// It may have ended meanwhile.
-		if magic, err = t.journalStarts(); err != nil || !magic {
-			return false, err
-		}
+		magic, err = t.journalStarts()
 	}
-	return true, nil
+	return magic, err
 }
 
 func (t *Tracker) journalStarts() (bool, error) {
