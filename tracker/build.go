@@ -46,9 +46,13 @@ type builder struct {
 	view  view
 	dirty *dirtySet
 	plans []*plan
-	buf   *[manifest.ChunkSize]byte
 	first []byte // the first chunk
-	yield func() bool
+	ahead ahead
+	room  int // for so many chunks
+
+	yielder Yielder   // nil: it does not give way
+	until   time.Time // before that it does so only if there is no room to read on
+	waited  bool      // somebody waits for it to give way
 
 	read       int      // chunks
 	mismatches int      // clean chunks that had changed
@@ -58,8 +62,25 @@ type builder struct {
 func chunkCount(size int64) int { return int((size + manifest.ChunkSize - 1) / manifest.ChunkSize) }
 
 // run fills the indexes of all plans and stages what is new. The error is of reading the database,
-// and concerns all plans; a plan's own is in the plan.
+// and concerns all plans; a plan's own is in the plan. If it gave way, ahead has what is to be staged.
 func (b *builder) run() error {
+	if err := b.readAll(); err != nil {
+		return err
+	}
+	if b.ahead.stage(b.yield); len(b.ahead.chunks) > 0 {
+		return b.leave(ErrYield, nil, chunkCount(b.view.size))
+	}
+	return nil
+}
+
+// yield says whether to give way.
+func (b *builder) yield() bool {
+	b.waited = b.yielder != nil && b.yielder.Yield()
+	return b.waited && (len(b.ahead.chunks) >= b.room || !time.Now().Before(b.until))
+}
+
+// readAll reads what run has to.
+func (b *builder) readAll() error {
 	n := chunkCount(b.view.size)
 	from, full := n, false
 	for _, p := range b.plans {
@@ -171,7 +192,7 @@ func (b *builder) chunk(i int) error {
 		return ErrYield
 	}
 	off := int64(i) * manifest.ChunkSize
-	data := b.buf[:min(manifest.ChunkSize, b.view.size-off)]
+	data := b.ahead.room()[:min(manifest.ChunkSize, b.view.size-off)]
 	if n, err := readAt(b.file, data, off); err != nil {
 		return err
 	} else if n < len(data) {
@@ -191,10 +212,13 @@ func (b *builder) chunk(i int) error {
 		}
 		b.first = append([]byte(nil), data...)
 	}
+	var missing []*plan
 	for _, p := range b.plans {
 		switch {
 		case p.wants(i, b.dirty):
-			p.put(i, f, data)
+			if p.put(i, f) {
+				missing = append(missing, p)
+			}
 		case p.err == nil:
 			// Read for another plan.
 			switch have, err := p.hot.index.get(i); {
@@ -203,37 +227,39 @@ func (b *builder) chunk(i int) error {
 			case have != f:
 				// From here on it is as good as full, since all chunks before were read too.
 				b.mismatches++
-				p.put(i, f, data)
+				if p.put(i, f) {
+					missing = append(missing, p)
+				}
 			}
 		}
+	}
+	if len(missing) > 0 {
+		b.ahead.add(f, len(data), missing)
+	}
+	if !b.waited {
+		b.ahead.stage(b.yield)
 	}
 	return nil
 }
 
-// put enters chunk i in the index and stages it, unless it was there before: then the staged manifest
+// put enters chunk i in the index and says whether it is to be staged. It is not if it was there before: then the staged manifest
 // promises that it is in the spool or in the store, or this snapshot has staged it already. The first
 // chunk travels in the manifest, and the zero chunk is known to everybody.
-func (p *plan) put(i int, f manifest.Fingerprint, data []byte) {
+func (p *plan) put(i int, f manifest.Fingerprint) (missing bool) {
 	x := p.hot.index
 	old, err := x.get(i)
 	if err != nil {
 		p.err = err
-		return
+		return false
 	}
 	p.copied++
 	if old == f {
-		return
+		return false
 	}
 	stored := i > 0 && f != manifest.ZeroChunk
-	if stored && !p.doomed {
-		p.stage(f, data)
-		if p.err != nil && !p.doomed {
-			return
-		}
-	}
 	if err := x.set(i, f); err != nil {
 		p.err, p.doomed = err, false
-		return
+		return false
 	}
 	if i > 0 && p.hot.release(old) {
 		p.ts.producer.Drop(old)
@@ -241,8 +267,10 @@ func (p *plan) put(i int, f manifest.Fingerprint, data []byte) {
 	if stored {
 		p.hot.take(f)
 	}
+	return stored && !p.doomed
 }
 
+// stage stages a chunk that is in the index.
 func (p *plan) stage(f manifest.Fingerprint, data []byte) {
 	if p.err = p.ts.producer.StageChunk(f, data); p.err == nil || errors.Is(p.err, spool.ErrVanished) {
 		return
@@ -284,7 +312,7 @@ func (b *builder) scrub(from int) bool {
 	if i == 0 {
 		return true // nearly all chunks are dirty
 	}
-	data := b.buf[:min(manifest.ChunkSize, b.view.size-int64(i)*manifest.ChunkSize)]
+	data := b.ahead.room()[:min(manifest.ChunkSize, b.view.size-int64(i)*manifest.ChunkSize)]
 	n, err := readAt(b.file, data, int64(i)*manifest.ChunkSize)
 	f := manifest.Sum(data[:n])
 	ok := true

@@ -46,6 +46,7 @@ type database struct {
 	warnedWAL   bool
 	warnedAttr  bool
 	scrubs      int // mismatches found
+	meanwhile   *meanwhile
 	closed      bool
 }
 

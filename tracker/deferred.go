@@ -166,7 +166,7 @@ func (t *Tracker) deferSnapshot(held Held, v view, plans []*plan, forced bool) b
 
 // giveWay ends an evaluation that others have to wait for. What it has done is not lost, if ids
 // tell when it is to be done again.
-func (t *Tracker) giveWay(v view, plans []*plan, left *dirtySet) {
+func (t *Tracker) giveWay(v view, plans []*plan, b *builder) {
 	if t.noAttr || len(v.id) == 0 || t.state == dirty && !t.adopted {
 		written := t.state == dirty && !t.adopted
 		t.state, t.full, t.eager = unknown, false, false
@@ -176,23 +176,27 @@ func (t *Tracker) giveWay(v view, plans []*plan, left *dirtySet) {
 		t.forget()
 		t.db.lose()
 		t.db.again()
+		b.ahead.release()
 		return
 	}
+	left := &b.left
 	t.db.race.lap(len(left.list) + chunkCount(v.size) - int(min(left.tail, int64(chunkCount(v.size)))))
 	t.db.tokens++
 	d := &deferred{id: v.id, token: t.db.tokens}
 	d.left.reset()
 	d.left.merge(left)
+	var gave []*plan
 	for _, p := range plans {
 		if p.yielded() {
 			p.hot.token = d.token
 			p.err = nil
 			t.db.goOn(p.ts)
-			p.tidy(t.db.name)
+			gave = append(gave, p)
 		}
 	}
 	t.keep(plans)
 	t.postpone(d, t.db.pause())
+	t.leaveRest(v, gave, &b.ahead)
 	t.state, t.full, t.eager = unknown, false, false
 	t.forget()
 }

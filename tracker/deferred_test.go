@@ -32,10 +32,20 @@ func (w *world) visitor(left int) int {
 	if left < 0 {
 		left = 1 << 30
 	}
+	return w.visitorAnd(left, func() {})
+}
+
+// visitorAnd is visitor that does something after it has released its lock.
+func (w *world) visitorAnd(left int, do func()) int {
+	w.Helper()
 	c := &counting{conn: w.bare(), chunks: map[int64]int{}}
 	v := &yieldingCounter{c, left}
 	c.t = w.m.Track(w.path, v, tracker.Eager)
-	c.unlock()
+	if c.t.NeedsSnapshot() {
+		c.t.Snapshot(tracker.Shared)
+	}
+	do()
+	c.t.Unlocked()
 	c.t.Close()
 	check(w.tb, c.Close())
 	n := 0

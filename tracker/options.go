@@ -34,7 +34,7 @@ type Options struct {
 	// staged by then may be uploaded. Nil is told nothing.
 	NotifyPart func(spool.Key)
 
-	// CommitChunks bounds the chunks (64 KiB each) that a commit reads and stages; 32, negative for
+	// CommitChunks bounds the chunks (64 KiB each) that a commit reads and stages; 16, negative for
 	// no bound. A larger snapshot is left to an Eager tracker, like what is put off.
 	CommitChunks int
 	// Patience is how long a writer waits for a snapshot of an Eager tracker until that gives way;
@@ -53,7 +53,8 @@ type Options struct {
 	// "collect" garbage. It is called within the commit; nil observes nothing.
 	Observe func(step string, took time.Duration)
 
-	noAttr bool // for tests: as if the filesystem had no extended attributes
+	noAttr   bool // for tests: as if the filesystem had no extended attributes
+	maxAhead int  // for tests: how many chunks are read before those before them are staged
 }
 
 func (o *Options) withDefaults() Options {
@@ -89,13 +90,16 @@ func (o *Options) withDefaults() Options {
 		opts.NextUpload = func(spool.Key) time.Time { return time.Time{} }
 	}
 	if opts.CommitChunks == 0 {
-		opts.CommitChunks = 32
+		opts.CommitChunks = 16
 	}
 	if opts.Patience == 0 {
 		opts.Patience = 5 * time.Millisecond
 	}
 	if opts.Pause <= 0 {
 		opts.Pause = 20 * time.Millisecond
+	}
+	if opts.maxAhead <= 0 {
+		opts.maxAhead = maxAhead
 	}
 	if opts.Overrides <= 0 {
 		opts.Overrides = 1024
@@ -123,7 +127,7 @@ type File interface {
 }
 
 // A Yielder is a File for whose lock others may wait. A snapshot of an Eager tracker gives way to
-// them, and is repeated later.
+// them, and is gone on with later.
 type Yielder interface {
 	File
 	// Yield reports whether somebody waits.

@@ -54,6 +54,10 @@ func TestHistories(t *testing.T) {
 			m.window = time.Hour // put off until somebody looks
 		}
 		m.commitChunks = rapid.SampledFrom([]int{0, 1, 3}).Draw(rt, "chunks in a commit")
+		m.maxAhead = rapid.IntRange(0, 3).Draw(rt, "chunks read ahead")
+		if m.maxAhead > 0 {
+			m.patience = time.Hour // or until there is no room
+		}
 		m.overrides = rapid.SampledFrom([]int{0, 1, 3}).Draw(rt, "overrides")
 		m.inject = m.fault
 		m.restart()
@@ -333,7 +337,19 @@ func (m *machine) quiet(f func()) {
 
 // doGiveWay is a repair that somebody has to wait for.
 func (m *machine) doGiveWay(t *rapid.T) {
-	m.visitor(rapid.IntRange(0, 8).Draw(t, "chunks"))
+	left := rapid.IntRange(0, 8).Draw(t, "chunks")
+	writes := rapid.IntRange(0, 3).Draw(t, "transactions meanwhile")
+	m.visitorAnd(left, func() {
+		for range writes {
+			if len(m.bytes()) == 0 || m.undo != nil || len(m.conns) == 0 {
+				return // it would have to wait
+			}
+			if rapid.IntRange(0, 5).Draw(t, "stranger") == 0 {
+				m.doStranger(t)
+			}
+			m.doWrite(t)
+		}
+	})
 }
 
 // doDesync loses what is in a store, and says so.

@@ -26,8 +26,11 @@ type view struct {
 
 // evaluate is Snapshot without its safety net.
 func (t *Tracker) evaluate(held Held) {
+	if t.leaveToOthers(held) {
+		return
+	}
 	// One at a time: a second one finds that the first has done its work.
-	t.Claim()
+	t.claim()
 	defer t.Unclaim()
 	defer t.m.warm(t.db)
 	written := t.state == dirty
@@ -86,9 +89,9 @@ func (t *Tracker) evaluate(held Held) {
 		}
 		return
 	}
-	left := t.stageAll(v, plans, forced)
-	if slices.ContainsFunc(plans, (*plan).yielded) {
-		t.giveWay(v, plans, left)
+	gave := t.stageAll(v, plans, forced)
+	if gave != nil {
+		t.giveWay(v, plans, gave)
 		return
 	}
 	done := len(waiting) == 0
@@ -255,9 +258,9 @@ func (t *Tracker) planAll(v view, due []*target, forced bool) []*plan {
 }
 
 // stageAll carries out the plans. A spool that vanishes meanwhile, and one whose index turns out to be
-// of no use, gets a second attempt. When it gave way it returns the chunks that are left.
-func (t *Tracker) stageAll(v view, plans []*plan, forced bool) (left *dirtySet) {
-	left = t.stage(v, plans)
+// of no use, gets a second attempt. It returns the builder that gave way, if one did.
+func (t *Tracker) stageAll(v view, plans []*plan, forced bool) (gave *builder) {
+	gave = t.stage(v, plans)
 	var again []*plan
 	for i, p := range plans {
 		switch {
@@ -273,21 +276,24 @@ func (t *Tracker) stageAll(v view, plans []*plan, forced bool) (left *dirtySet) 
 		plans[i] = t.plan(p.ts, v, forced)
 		again = append(again, plans[i])
 	}
-	if len(again) > 0 && !slices.ContainsFunc(plans, (*plan).yielded) {
-		left = t.stage(v, again)
+	if len(again) > 0 && gave == nil {
+		gave = t.stage(v, again)
 	}
-	return left
+	return gave
 }
 
-// stage takes one snapshot for all plans that need one.
-func (t *Tracker) stage(v view, plans []*plan) (left *dirtySet) {
+// stage takes one snapshot for all plans that need one. It returns the builder if that gave way.
+func (t *Tracker) stage(v view, plans []*plan) (gave *builder) {
 	began := time.Now()
-	b := builder{file: t.file, view: v, dirty: &t.dirty, buf: buffers.Get().(*[manifest.ChunkSize]byte), yield: func() bool { return false }}
+	b := &builder{file: t.file, view: v, dirty: &t.dirty, room: t.m.opts.maxAhead}
 	if y, ok := t.file.(Yielder); ok && t.eager {
-		patience := t.db.patience()
-		b.yield = func() bool { return time.Since(began) >= patience && y.Yield() }
+		b.yielder, b.until = y, began.Add(t.db.patience())
 	}
-	defer buffers.Put(b.buf)
+	defer func() {
+		if gave == nil {
+			b.ahead.release()
+		}
+	}()
 	sequence := uint64(1)
 	for _, p := range plans {
 		if p.err == nil && !p.current {
@@ -332,7 +338,10 @@ func (t *Tracker) stage(v view, plans []*plan) (left *dirtySet) {
 			p.abandon()
 		}
 	}
-	return &b.left
+	if slices.ContainsFunc(b.plans, (*plan).yielded) {
+		return b
+	}
+	return nil
 }
 
 // uploaded returns the sequence of the manifest that the target is known to hold, or zero. A

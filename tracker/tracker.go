@@ -40,7 +40,10 @@ type Tracker struct {
 	adopted  bool   // all that is dirty is of such a burst, nothing of this connection
 	recorded bool   // the database has the record of a burst
 
-	claimed bool // db.staging is held for the next evaluation
+	claimed bool  // db.staging is held for the next evaluation, or for the rest
+	rest    *rest // what the last snapshot has left until the lock is released; nil if nothing
+
+	meanwhile *meanwhile // this is to be told what the connection wrote; nil if it is to take a snapshot
 
 	renewed bool   // the id was replaced since EXCLUSIVE was taken or a snapshot
 	uuid    []byte // by this
@@ -166,7 +169,13 @@ func (t *Tracker) NeedsSnapshot() bool {
 // connection, or for [Tracker.Unclaim]. It is for who is about to downgrade EXCLUSIVE to SHARED, and
 // would find somebody else at work on a snapshot, a full one perhaps, who came in between.
 func (t *Tracker) Claim() {
-	if t.db != nil && !t.claimed {
+	if t.db != nil && !t.join() {
+		t.claim()
+	}
+}
+
+func (t *Tracker) claim() {
+	if !t.claimed {
 		t.db.staging.Lock()
 		t.claimed = true
 	}
@@ -174,15 +183,17 @@ func (t *Tracker) Claim() {
 
 // Unclaim ends what Claim began.
 func (t *Tracker) Unclaim() {
-	if t.claimed {
+	t.leave()
+	if t.claimed && t.rest == nil {
 		t.claimed = false
 		t.db.staging.Unlock()
 	}
 }
 
 // Snapshot stages the database for every target that needs it. What fails is tried again when
-// its time has come, by this connection or another.
+// its time has come, by this connection or another. The caller calls [Tracker.Unlocked] when it has released the lock.
 func (t *Tracker) Snapshot(held Held) {
+	t.Unlocked()
 	defer t.Unclaim()
 	if !t.NeedsSnapshot() {
 		return
@@ -206,6 +217,7 @@ func (t *Tracker) Close() {
 	if t.db == nil {
 		return
 	}
+	t.Unlocked()
 	t.Unclaim()
 	t.guard("close", func() {
 		// What failed is due at its time anyway.

@@ -56,6 +56,7 @@ type world struct {
 
 	parts                   int           // of snapshots that were told of
 	commitChunks, overrides int           // zero: no bound, the default
+	maxAhead                int           // zero: the default
 	backoff                 time.Duration // least and most; zero: nearly none
 	patience                time.Duration // zero: none
 
@@ -145,6 +146,7 @@ func (w *world) use(opts *tracker.Options) {
 	if w.noAttr {
 		opts.WithoutAttr()
 	}
+	opts.WithMaxAhead(w.maxAhead)
 	w.m = tracker.New(opts)
 }
 
@@ -256,6 +258,7 @@ func (c *conn) settle(held tracker.Held) {
 	if c.t.NeedsSnapshot() {
 		c.t.Snapshot(held)
 	}
+	c.t.Unlocked()
 }
 
 // commit is a transaction that writes what change does.

@@ -135,6 +135,7 @@ func (f *dbFile) lockedExclusive() {
 func (f *dbFile) Unlock(level vfs.LockLevel) error {
 	held := f.LockState()
 	if f.visit != nil && held > vfs.LOCK_NONE && level == vfs.LOCK_NONE {
+		defer f.unlocked() // after writers that wait have been told
 		defer f.vfs.visits.leave(f.visit.visit)
 	}
 	if f.tracked == nil {
@@ -206,6 +207,14 @@ func (f *dbFile) snapshot(held tracker.Held) {
 	}
 	defer f.survive("snapshot")
 	f.tracked.Snapshot(held)
+}
+
+func (f *dbFile) unlocked() {
+	if f.tracked == nil {
+		return
+	}
+	defer f.survive("unlocked")
+	f.tracked.Unlocked()
 }
 
 // Close implements [vfs.File]. SQLite unlocks files before it closes them; what

@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	manager = tracker.New(&tracker.Options{Root: root, Hostname: hostname, Targets: targets, Coalesce: -1})
+	manager = tracker.New(&tracker.Options{Root: root, Hostname: hostname, Targets: targets, Coalesce: -1, CommitChunks: -1})
 	vfs.Register(wasmvfs.Name, wasmvfs.New(manager, nil))
 	vfstest.Main(tests, vfstest.On(wasmvfs.Name))
 }

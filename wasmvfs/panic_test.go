@@ -20,6 +20,7 @@ func (b *broken) NeedsSnapshot() bool                    { b.calls++; panic("Nee
 func (b *broken) Claim()                                 { b.calls++; panic("Claim") }
 func (b *broken) Unclaim()                               { b.calls++; panic("Unclaim") }
 func (b *broken) Snapshot(tracker.Held)                  { b.calls++; panic("Snapshot") }
+func (b *broken) Unlocked()                              { b.calls++; panic("Unlocked") }
 func (b *broken) Current() ([]tracker.StagedInfo, error) { b.calls++; panic("Current") }
 func (b *broken) LastChance() bool                       { b.calls++; panic("LastChance") }
 func (b *broken) Close()                                 { b.calls++; panic("Close") }
@@ -43,6 +44,7 @@ func (p *picky) NeedsSnapshot() bool                    { p.call(); return true 
 func (p *picky) Claim()                                 { p.call() }
 func (p *picky) Unclaim()                               { p.call() }
 func (p *picky) Snapshot(tracker.Held)                  { p.call() }
+func (p *picky) Unlocked()                              { p.call() }
 func (p *picky) Current() ([]tracker.StagedInfo, error) { p.call(); return nil, nil }
 func (p *picky) LastChance() bool                       { p.call(); return true }
 func (p *picky) Close()                                 { p.call() }

@@ -205,6 +205,8 @@ func (t *recordedTracker) Snapshot(held tracker.Held) {
 	t.pending = false
 }
 
+func (t *recordedTracker) Unlocked() { t.r.note("tracker: unlocked") }
+
 func (t *recordedTracker) Current() ([]tracker.StagedInfo, error) { return t.current, nil }
 func (t *recordedTracker) LastChance() bool                       { return false }
 func (t *recordedTracker) Close()                                 { t.r.note("tracker: close") }

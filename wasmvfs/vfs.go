@@ -59,6 +59,7 @@ type tracked interface {
 	Claim()
 	Unclaim()
 	Snapshot(held tracker.Held)
+	Unlocked()
 	Current() ([]tracker.StagedInfo, error)
 	LastChance() bool
 	Close()

@@ -324,6 +324,36 @@ var mutants = []mutant{
 		pkg:   "tracker", test: "TestCommitsDuringADeferredSnapshot",
 	},
 	{
+		id: "meanwhile", what: "what is written while a snapshot that gave way makes its files is not read again",
+		edits: []edit{{"tracker/ahead.go", "		w.left.merge(&t.dirty)\n", ""}},
+		pkg:   "tracker", test: "TestCommitsWhileFilesAreMade",
+	},
+	{
+		id: "meanwhile-foreign", what: "a transaction meanwhile counts as the only one since the snapshot gave way",
+		edits: []edit{{"tracker/ahead.go", " || !sameID(w.id, t.prev)\n", "\n"}},
+		pkg:   "tracker", test: "TestCommitsWhileFilesAreMade",
+	},
+	{
+		id: "meanwhile-early", what: "a snapshot goes on before those who wrote meanwhile have said so",
+		edits: []edit{{"tracker/ahead.go", "	w.writers.Wait()\n", ""}},
+		pkg:   "tracker", test: "TestWriterIsWaitedFor",
+	},
+	{
+		id: "ahead-lost", what: "a snapshot counts on a file that could not be made",
+		edits: []edit{{"tracker/ahead.go", "		p.ts.hot = nil // it counts", "		// it counts"}},
+		pkg:   "tracker", test: "TestFaultWhileFilesAreMade",
+	},
+	{
+		id: "ahead-locked", what: "a snapshot that somebody waits for makes its files at once",
+		edits: []edit{{"tracker/build.go", "	if !b.waited {\n", "	if true {\n"}},
+		pkg:   "tracker", test: "TestReadsWhileOthersWait",
+	},
+	{
+		id: "journal-unreadable", what: "a journal that another user has just made is an error",
+		edits: []edit{{"tracker/snapshot.go", "!magic && !errors.Is(err, fs.ErrPermission) {", "!magic {"}},
+		pkg:   "tracker", test: "TestJournalOfAnotherUser",
+	},
+	{
 		id: "deferred-starved", what: "commits without a pause put the look for deferred snapshots off",
 		edits: []edit{{"repair.go", "time.Until(last.Add(repairPace))", "repairPace"}},
 		test:  "TestLargeSnapshotAmongCommits",
