@@ -11,6 +11,7 @@ import (
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/retry"
 	"github.com/boule-db/boule/store/target"
 )
@@ -67,6 +68,7 @@ type outcome struct {
 func (c *Copier) run(ctx context.Context, e *entry, flush bool) outcome {
 	e.noted.Store(false)
 	ctx = retry.Observe(ctx, func(err error) { c.trying(e, err) })
+	ctx = store.ObserveBucket(ctx, func() { (&pass{c: c, e: e}).count(func(n *counters) { n.list.Add(1) }) })
 	out := c.with(e, flush, func(p *pass) error {
 		p.count(func(n *counters) { n.passes.Add(1) })
 		if p.layout == target.LayoutLog {

@@ -20,7 +20,7 @@ newest index is read. In the layout chunks the store is asked for every chunk of
 The default prices are those of S3 Standard in us-east-1, in dollars: --price-put for 1000 puts, --price-get for 1000 gets,
 --price-gb for a month of 10^9 bytes. Lists cost what puts do, heads what gets do, and removals nothing.
 Requests are those that the programs of this machine that share the spool have made since they began to count, in a month
-at that rate (what was counted for less than an hour is taken for an hour's), without the list by which each process looks for a bucket; where nobody counted they are none. With --commits-per-hour they
+at that rate (what was counted for less than an hour is taken for an hour's); where nobody counted they are none. With --commits-per-hour they
 are estimated instead, each commit uploaded by itself (those that come close together are uploaded as one, which is cheaper): 17/16 puts in the
 layout log, for the entry and now and then the copy of its header; 3 in the layout chunks, for two chunks and the manifest.
 --restores-per-month adds a get for each live object. Transfer is not counted.`

@@ -220,5 +220,8 @@ func (s *Store) pass(ctx context.Context, verb store.Verb, key string) error {
 	if err != nil {
 		return fmt.Errorf("%s %q in %s: %w", verb, key, s, err)
 	}
+	if verb == store.VerbBucket {
+		store.AskedBucket(ctx)
+	}
 	return nil
 }
