@@ -9,7 +9,8 @@
 //
 // A commit costs what it changed: what is staged is known from the last snapshot (see
 // index, hot), bursts of commits share a snapshot (see [Options.Coalesce] and NextUpload), and a large
-// one is left to Eager trackers (see [Options.CommitChunks]).
+// one is left to Eager trackers (see [Options.CommitChunks]), which only read while a writer waits for
+// them, and make files when they have unlocked (see [Tracker.Unlocked]).
 //
 // A Manager is shared by all connections of a configuration. It remembers which
 // databases are behind, why, and when the next attempt is due.

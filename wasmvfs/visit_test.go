@@ -254,6 +254,74 @@ func TestLastCloseEndsBurst(t *testing.T) {
 	wantStaged(t, path)
 }
 
+// A writer does not wait until the files are made of what a visitor has read, neither for its lock nor at the end of its commit.
+func TestWriterDoesNotWaitForFiles(t *testing.T) {
+	path := tempPath(t)
+	stock := open(t, "os", path, "")
+	setUp(t, stock, "DELETE")
+	exec(t, stock, fmt.Sprintf(fill, 1, 60000))
+	stock.Close()
+	if info, err := os.Stat(path); err != nil || info.Size() < 12<<20 {
+		t.Fatal("too small to be read in one turn: ", info, err)
+	}
+
+	var visiting atomic.Bool
+	halt, written := make(chan struct{}), make(chan struct{})
+	halted, late := false, 0
+	root, err := spool.OpenRoot(t.TempDir(), 0o700, &spool.Options{WrapFS: func(base fsx.FS) fsx.FS {
+		return fsx.Faulty(base, func(op fsx.Op, _ string) error {
+			switch {
+			case !visiting.Load():
+			case !halted && op == fsx.OpRename: // the first chunk is made, since nobody waits yet
+				halted = true
+				halt <- struct{}{}
+				<-halt
+			case halted && op == fsx.OpCreate:
+				<-written
+				late++
+			}
+			return nil
+		})
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := tracker.New(&tracker.Options{Root: root, Hostname: hostname, Targets: targets[:1], Patience: time.Hour, Coalesce: -1})
+	defer m.Close()
+	v := wasmvfs.New(m, nil)
+	name := register(t, v)
+	writer, visitor := impatient(t, name, path, ""), open(t, name, path, "boule_eager=1&boule_yield=1")
+	visiting.Store(true)
+	visited, done := make(chan error, 1), make(chan error, 1)
+	go func() { visited <- visitor.Exec("SELECT count(*) FROM sqlite_schema") }()
+	<-halt
+	go func() { done <- writer.Exec("UPDATE t SET c = c + 1 WHERE a = 1") }()
+	until(t, func() bool { return wasmvfs.Waiting(v, path) == 1 || len(done) > 0 })
+	halt <- struct{}{}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the writer waits")
+	}
+	close(written)
+	if err := <-visited; err != nil {
+		t.Error(err)
+	}
+	if late < 100 {
+		t.Errorf("%d files were made after the commit", late)
+	}
+	visiting.Store(false)
+	last := open(t, name, path, "boule_eager=1&boule_yield=1") // takes what is left
+	exec(t, last, "SELECT count(*) FROM sqlite_schema")
+	infos, err := m.StagedFor(path)
+	if err != nil || len(infos) != 1 || infos[0].Err != nil || len(m.PutOff()) > 0 {
+		t.Errorf("staged: %+v, %v; put off: %v", infos, err, m.PutOff())
+	}
+}
+
 // A visitor whose database was renamed under it leaves it alone: by the old name it would roll a
 // new database's journal back into the renamed one.
 func TestVisitorOfARenamedDatabase(t *testing.T) {

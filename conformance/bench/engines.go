@@ -176,6 +176,27 @@ func (w *site) turns(round int, f func(engine string) error) error {
 	return nil
 }
 
+// updateRows changes n random rows of so many, each in a transaction of its own, and returns how long each took.
+func updateRows(conn *sqlite3.Conn, n, of int) ([]time.Duration, error) {
+	stmt, _, err := conn.Prepare(`UPDATE t SET b = randomblob(480) WHERE rowid = 1 + abs(random() % ?)`)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	if err := stmt.BindInt(1, of); err != nil {
+		return nil, err
+	}
+	ds := make([]time.Duration, n)
+	for i := range ds {
+		t := time.Now()
+		if err := stmt.Exec(); err != nil {
+			return nil, err
+		}
+		ds[i] = time.Since(t)
+	}
+	return ds, nil
+}
+
 // insertRows commits n transactions of so many rows each, and returns how long each took.
 func insertRows(conn *sqlite3.Conn, n, rows int) ([]time.Duration, error) {
 	stmt, _, err := conn.Prepare(`INSERT INTO t(a, b) VALUES (abs(random()) % 1000000, randomblob(480))`)

@@ -56,6 +56,7 @@ func groups() []group {
 		{"small", true, (*bench).small},
 		{"medium", true, (*bench).medium},
 		{"stall", true, (*bench).stall},
+		{"burst", true, (*bench).burst},
 		{"sizes", true, (*bench).sizes},
 		{"reads", true, (*bench).reads},
 		{"speedtest1", true, (*bench).speedtest},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/boule-db/boule/conformance/bench/report"
@@ -154,6 +155,45 @@ func (b *bench) stall(ctx context.Context, work string) error {
 			What:     fmt.Sprintf("longest commit of all under full load, synchronous=%s, above %s's", sync, plain),
 			Measured: report.Sample{longest[replicated].Max() - longest[plain].Max()}, Limit: 50, Unit: "ms",
 		})
+	}
+	return nil
+}
+
+// burst measures transactions all over a database that follow each other without a pause, so that more chunks change than a
+// snapshot can take meanwhile.
+func (b *bench) burst(ctx context.Context, work string) error {
+	s := setup{page: 4096, journal: "DELETE", sync: "OFF", size: int64(few(100e6, 10e6))}
+	w, err := newSite(ctx, work, s, []string{plain, replicated}, nil)
+	if err != nil {
+		return err
+	}
+	n := few(5000, 200)
+	took, longest, high := map[string]report.Sample{}, map[string]report.Sample{}, map[string]report.Sample{}
+	err = b.each(ctx, func(ctx context.Context, round int) error {
+		return w.turns(round, func(e string) error {
+			began := time.Now()
+			ds, err := updateRows(w.conns[e], n, int(s.size)/600)
+			if err != nil {
+				return err
+			}
+			took[e] = append(took[e], time.Since(began).Seconds())
+			high[e] = append(high[e], report.Quantile(ds, 0.99))
+			longest[e] = append(longest[e], float64(slices.Max(ds))/float64(time.Millisecond))
+			return w.settle(ctx)
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.close(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		what, unit string
+		found      map[string]report.Sample
+	}{{fmt.Sprintf("%d updates anywhere", n), "s", took}, {"commit, p99", "µs", high}, {"longest commit", "ms", longest}} {
+		base := w.row("burst", f.what, plain, f.found[plain], f.unit)
+		b.Add(base, w.row("burst", f.what, replicated, f.found[replicated], f.unit).Over(base))
 	}
 	return nil
 }

@@ -394,6 +394,26 @@ var mutants = []mutant{
 		pkg:   "wasmvfs", test: "TestVisitorOfARenamedDatabase",
 	},
 	{
+		id: "files", what: "spools stay open for later as long as there are file descriptors",
+		edits: []edit{{"tracker/warm.go", "for e := w.used.Front(); e != nil && ", "for e := w.used.Front(); e != nil && len(w.at) < 0 && "}},
+		pkg:   "tracker", test: "TestOpenSpools",
+	},
+	{
+		id: "files-spare", what: "what is open for later stays open when SQLite finds no file descriptor",
+		edits: []edit{{"wasmvfs/spare.go", "	v.visits.clear()\n	if v.spare != nil {", "	if false {"}},
+		pkg:   "conformance/e2e", test: "TestFewFiles",
+	},
+	{
+		id: "fork", what: "another machine's state passes for the present one if both committed as often since a copy",
+		edits: []edit{{"status.go", "!t.forked(m, header) && ", ""}},
+		test:  "TestStatusOfAFork",
+	},
+	{
+		id: "pruned", what: "an entry that was pruned, whose object others need, is restored",
+		edits: []edit{{"replica/logrep/head.go", "	if isPruned(pruned, number) {", "	if isPruned(pruned, number) && number == 0 {"}},
+		pkg:   "copier/logwriter", test: "TestCopyPruned",
+	},
+	{
 		id: "durability", what: "the directory of a new journal is not synced",
 		edits: []edit{{"wasmvfs/journal_unix.go", "	return f.vfs.syncDirectory(dir)\n", "	_ = dir\n	return nil\n"}},
 		pkg:   "wasmvfs", test: "TestNewJournalIsDurable",
