@@ -50,7 +50,7 @@ func TestAllRequestsAreCounted(t *testing.T) {
 			if err != nil || len(all) != 1 || len(all[0].Targets) != 1 || all[0].Targets[0].Activity == nil {
 				t.Fatalf("status: %+v, %v", all, err)
 			}
-			if got := all[0].Targets[0].Activity.Requests; got != want {
+			if got := all[0].Targets[0].Requests; got != want {
 				t.Errorf("counted %+v, the service had %+v", got, want)
 			}
 		})
