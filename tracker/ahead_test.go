@@ -23,37 +23,49 @@ func readingAhead(t *testing.T, chunks int) (*world, *counting) {
 	return w, w.counted()
 }
 
+// countStaged counts the chunks that are staged from here on.
+func (w *world) countStaged() *int {
+	n := new(int)
+	w.inject = func(op fsx.Op, name string) error {
+		if op == fsx.OpRename && strings.Contains(name, "/chunks/") {
+			*n++
+		}
+		return nil
+	}
+	return n
+}
+
+// settled checks that the database as it is, is staged, and that all is uploaded.
+func (w *world) settled() {
+	w.Helper()
+	if !w.isCurrent() {
+		w.Fatal("not current")
+	}
+	w.uploaded()
+}
+
 // While somebody waits, a snapshot only reads; the files are made when nobody waits any more. Else it makes each at once.
 func TestReadsWhileOthersWait(t *testing.T) {
 	w, c := readingAhead(t, 8)
 	c.commit(func() { c.fill(0, 31, 1) })
-	staged := 0
-	w.inject = func(op fsx.Op, name string) error {
-		if op == fsx.OpRename && strings.Contains(name, "/chunks/") {
-			staged++
-		}
-		return nil
-	}
+	staged := w.countStaged()
 	for visit, c := range []struct{ alone, under, after, read int }{
 		{alone: 0, under: 0, after: 8, read: 8 + 1}, // the first chunk is part of the manifest
 		{alone: 6, under: 6, after: 14, read: 14},
 		{alone: 0, under: 0, after: 8, read: 8},
 		{alone: 0, under: 0, after: 0, read: 1}, // there is nothing to be made
 	} {
-		staged = 0
+		*staged = 0
 		read := w.visitorAnd(c.alone, func() {
-			if staged != c.under {
-				t.Errorf("visit %d: %d chunks were staged under the lock, want %d", visit, staged, c.under)
+			if *staged != c.under {
+				t.Errorf("visit %d: %d chunks were staged under the lock, want %d", visit, *staged, c.under)
 			}
 		})
-		if read < c.read || read > c.read+1 || staged != c.after { // a random one is read again
-			t.Errorf("visit %d: read %d chunks and staged %d, want %d and %d", visit, read, staged, c.read, c.after)
+		if read < c.read || read > c.read+1 || *staged != c.after { // a random one is read again
+			t.Errorf("visit %d: read %d chunks and staged %d, want %d and %d", visit, read, *staged, c.read, c.after)
 		}
 	}
-	if !w.isCurrent() {
-		t.Fatal("not current")
-	}
-	w.uploaded()
+	w.settled()
 }
 
 // What is written while a snapshot that gave way makes its files does not wait for that, and is made up for.
@@ -100,13 +112,7 @@ func TestCommitsWhileFilesAreMade(t *testing.T) {
 			o.commit(func() { o.fill(3, 2, 8) })
 		}, anew + 1},
 		"stranger": {func(w *world, c *counting) {
-			f, err := os.OpenFile(w.path, os.O_RDWR, 0)
-			check(w.tb, err)
-			defer f.Close()
-			_, err = f.WriteAt(pattern(chunk, 77, 1), 2*chunk)
-			check(w.tb, err)
-			_, err = f.WriteAt(w.nextHeader(), 0)
-			check(w.tb, err)
+			w.stranger(2)
 			c.commit(func() { c.fill(5, 1, 9) })
 		}, anew + 1},
 		"another process stages": {func(w *world, _ *counting) {
@@ -143,10 +149,7 @@ func TestCommitsWhileFilesAreMade(t *testing.T) {
 					t.Errorf("%d chunks were read, want %d at most", read, x.most)
 				}
 				w.repair()
-				if !w.isCurrent() {
-					t.Fatal("not current")
-				}
-				w.uploaded()
+				w.settled()
 				c = w.counted()
 				c.commit(func() { c.fill(2, 1, 5) })
 				if !w.isCurrent() {
@@ -188,10 +191,7 @@ func TestWriterIsWaitedFor(t *testing.T) {
 		if read := w.visitor(-1); read > 16 {
 			t.Errorf("%d chunks were read: the snapshot began anew", read)
 		}
-		if !w.isCurrent() {
-			t.Fatal("not current")
-		}
-		w.uploaded()
+		w.settled()
 		check(t, c.Close())
 	})
 }
@@ -208,10 +208,7 @@ func TestWriterIsNotWaitedFor(t *testing.T) {
 			leave(c.t)
 		})
 		w.visitor(-1)
-		if !w.isCurrent() {
-			t.Fatal("not current")
-		}
-		w.uploaded()
+		w.settled()
 	}
 }
 
@@ -282,10 +279,7 @@ func TestFaultsWhileFilesAreMadeLeaveLittle(t *testing.T) {
 	}
 	w.visitor(-1)
 	w.repair()
-	if !w.isCurrent() {
-		t.Fatal("not current")
-	}
-	w.uploaded()
+	w.settled()
 }
 
 // The patience of writers bounds also how long the files are made under the lock that all has been read under.
@@ -297,22 +291,16 @@ func TestPatienceWithFiles(t *testing.T) {
 		c := w.open(tracker.Normal)
 		defer c.close()
 		c.commit(func() { c.fill(0, 9, 1) })
-		staged := 0
-		w.inject = func(op fsx.Op, name string) error {
-			if op == fsx.OpRename && strings.Contains(name, "/chunks/") {
-				staged++
-			}
-			return nil
-		}
+		staged := w.countStaged()
 		v := &slow{w.bare()}
 		v.t = w.m.Track(w.path, v, tracker.Eager)
 		v.t.Snapshot(tracker.Shared)
-		if staged != 3 { // it took 9 ms to read all
-			t.Errorf("%d chunks were staged under the lock, want 3", staged)
+		if *staged != 3 { // it took 9 ms to read all
+			t.Errorf("%d chunks were staged under the lock, want 3", *staged)
 		}
 		v.t.Unlocked()
-		if staged != 8 {
-			t.Errorf("%d chunks were staged, want 8", staged)
+		if *staged != 8 {
+			t.Errorf("%d chunks were staged, want 8", *staged)
 		}
 		v.t.Close()
 		check(t, v.Close())
@@ -354,10 +342,7 @@ func TestWriterThatHasToWait(t *testing.T) {
 	w.unjournal()
 	c.commit(func() { c.fill(2, 1, 8) })
 	w.visitor(-1)
-	if !w.isCurrent() {
-		t.Fatal("not current")
-	}
-	w.uploaded()
+	w.settled()
 }
 
 // Whoever only looks does not hold its lock until the files are made.
@@ -395,10 +380,7 @@ func TestPanicWhileFilesAreMade(t *testing.T) {
 	c.commit(func() { c.fill(2, 1, 8) })
 	w.visitor(-1)
 	w.repair()
-	if !w.isCurrent() {
-		t.Fatal("not current")
-	}
-	w.uploaded()
+	w.settled()
 }
 
 // Where ids can't be kept nobody could go on, so what was read is lost.
@@ -411,8 +393,5 @@ func TestReadAheadWithoutAttributes(t *testing.T) {
 	o.close()
 	w.visitor(0)
 	w.visitor(-1)
-	if !w.isCurrent() {
-		t.Fatal("not current")
-	}
-	w.uploaded()
+	w.settled()
 }

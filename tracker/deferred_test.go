@@ -157,15 +157,7 @@ func TestCommitEndsADeferredSnapshot(t *testing.T) {
 // Progress counts only as long as nobody else interferes; the snapshot is exact whatever happens.
 func TestInterferenceWithADeferredSnapshot(t *testing.T) {
 	for name, interfere := range map[string]func(w *world, c *counting){
-		"stranger": func(w *world, _ *counting) {
-			f, err := os.OpenFile(w.path, os.O_RDWR, 0)
-			check(w.tb, err)
-			defer f.Close()
-			_, err = f.WriteAt(pattern(chunk, 77, 1), 2*chunk)
-			check(w.tb, err)
-			_, err = f.WriteAt(w.nextHeader(), 0)
-			check(w.tb, err)
-		},
+		"stranger": func(w *world, _ *counting) { w.stranger(2) },
 		"untracked": func(w *world, _ *counting) {
 			c := w.openWith(tracker.New(nil), tracker.Normal)
 			defer c.close()

@@ -167,7 +167,8 @@ func (t *Tracker) NeedsSnapshot() bool {
 
 // Claim makes all other snapshots of the database wait for the next [Tracker.Snapshot] of this
 // connection, or for [Tracker.Unclaim]. It is for who is about to downgrade EXCLUSIVE to SHARED, and
-// would find somebody else at work on a snapshot, a full one perhaps, who came in between.
+// would find somebody else at work on a snapshot, a full one perhaps, who came in between. One that gave
+// way and still makes files is not waited for; it goes on when it has been told what this connection wrote.
 func (t *Tracker) Claim() {
 	if t.db != nil && !t.join() {
 		t.claim()
