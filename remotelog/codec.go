@@ -43,7 +43,9 @@ const (
 	fieldGenerator     protowire.Number = 16
 	fieldWriter        protowire.Number = 17
 	fieldTakeover      protowire.Number = 18
-	fieldLast          protowire.Number = 18 // the last one that is known, but for the check
+	fieldBundled       protowire.Number = 19
+	fieldBundles       protowire.Number = 20
+	fieldLast          protowire.Number = 20 // the last one that is known, but for the check
 	fieldCheck         protowire.Number = 31 // always the last one
 )
 
@@ -68,6 +70,8 @@ var types = [fieldLast + 1]protowire.Type{
 	fieldGenerator:     protowire.BytesType,
 	fieldWriter:        protowire.BytesType,
 	fieldTakeover:      protowire.VarintType,
+	fieldBundled:       protowire.VarintType,
+	fieldBundles:       protowire.BytesType,
 }
 
 const checkSize = 8
@@ -114,6 +118,10 @@ func encode(e *Entry) []byte {
 	if e.Takeover {
 		b = appendUint(b, fieldTakeover, 1)
 	}
+	if e.Bundled > 0 {
+		b = appendUint(b, fieldBundled, e.Number-e.Bundled)
+	}
+	b = appendBytes(b, fieldBundles, appendBundles(nil, e))
 	const tail = 2 + 1 + checkSize
 	binary.BigEndian.PutUint32(b[len(magic):], uint32(len(b)+tail-headerHead))
 	check := xxh3.Hash(b)
@@ -331,6 +339,9 @@ func decode(b []byte) (*Entry, error) {
 	if !bytes.Equal(appendBlocks(nil, e), d.Bytes[fieldBlocks]) {
 		return nil, corrupt("the blocks are not in their shortest form")
 	}
+	if !bytes.Equal(appendBundles(nil, e), d.Bytes[fieldBundles]) {
+		return nil, corrupt("the bundles are not in their shortest form")
+	}
 	return e, nil
 }
 
@@ -413,6 +424,14 @@ func (d *decoder) entry() (*Entry, error) {
 		return nil, corrupt("number %d, size %d: out of range", e.Number, d.Uints[fieldSize])
 	}
 	e.Size = int64(d.Uints[fieldSize])
+	if back := d.Uints[fieldBundled]; back >= e.Number && back > 0 {
+		return nil, corrupt("the entry with bundles is %d before entry %d", back, e.Number)
+	} else if back > 0 {
+		e.Bundled = e.Number - back
+	}
+	if e.Bundles, err = parseBundles(d.Bytes[fieldBundles], e.Number); err != nil {
+		return nil, err
+	}
 	e.Blocks, err = parseBlocks(d.Bytes[fieldBlocks], e.Number, manifest.BlockCount(manifest.Count(e.Size)))
 	return e, err
 }

@@ -3,6 +3,7 @@ package remotelog_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -167,6 +168,20 @@ func TestSizes(t *testing.T) {
 	size("94 MB, none", 300)
 	e.Blocks[0].Overrides = layered[:1]
 	size("94 MB, a page in 1 chunk", 350)
+	for _, length := range []int64{2000, 200_000} {
+		e.Bundled, e.Bundles = e.Number-100, nil
+		size("the same, with the number of one with bundles", 354)
+		for i := range 4 {
+			u := remotelog.Bundle{Pack: remotelog.ObjectID{Entry: e.Number - uint64(130*(3-i)), Part: 1, Nonce: uint64(i) + 1}, Sum: sum(i)}
+			for range 128 {
+				u.Lengths = append(u.Lengths, length)
+			}
+			u.First = u.Pack.Entry - 128
+			e.Bundles = append(e.Bundles, u)
+		}
+		size(fmt.Sprintf("with bundles of 512 entries of %d bytes", length), 2200)
+	}
+	e.Bundled, e.Bundles = 0, nil
 
 	per := func(what string, n int) float64 {
 		e, _ := many(n, what == "deltas")

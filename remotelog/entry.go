@@ -48,6 +48,9 @@ type Entry struct {
 	Writer     string
 
 	Blocks []Block // manifest.BlockCount(manifest.Count(Size)) of them
+
+	Bundled uint64   // number of the newest entry before it with a bundle that was made for it; 0 if there is none
+	Bundles []Bundle // see [Entry.Own]; they ascend
 }
 
 // NameSum is the Name of the entries of the replica with that name.
@@ -92,7 +95,7 @@ func (e *Entry) Validate() error {
 			return err
 		}
 	}
-	return nil
+	return e.validateBundles()
 }
 
 // validateLog checks what is about the log.

@@ -105,20 +105,35 @@ func FrameLen(b []byte) (kind Kind, length int, err error) {
 	return h.kind, FrameHead + h.stored, nil
 }
 
+// CheckFrame fails with [ErrCorrupt] unless b is exactly a frame that has its own fingerprint, so that no bit of it has changed.
+func CheckFrame(b []byte) error {
+	if _, err := checkFrame(b); err != nil {
+		return fmt.Errorf("check frame: %w", err)
+	}
+	return nil
+}
+
+func checkFrame(b []byte) (h frameHead, err error) {
+	if h, err = parseHead(b); err != nil {
+		return h, err
+	}
+	if len(b) != FrameHead+h.stored {
+		return h, corrupt("it has %d bytes, not %d", len(b), FrameHead+h.stored)
+	}
+	if got, want := manifest.Sum(b[sumSize:]), manifest.At(b, 0); got != want {
+		return h, corrupt("it has the fingerprint %v, not %v", got, want)
+	}
+	return h, nil
+}
+
 // OpenFrame returns the kind of a frame and what is in it, verified by its own fingerprint. b is exactly the frame. It allocates no more
 // than what the kind allows, whatever b says. The result may be part of b. It fails with [ErrCorrupt].
 func OpenFrame(b []byte) (kind Kind, raw []byte, err error) {
-	h, err := parseHead(b)
+	h, err := checkFrame(b)
 	if err != nil {
 		return 0, nil, fmt.Errorf("open frame: %w", err)
 	}
 	body := b[FrameHead:]
-	if len(body) != h.stored {
-		return 0, nil, fmt.Errorf("open frame: %w", corrupt("it has %d bytes, not %d", len(b), FrameHead+h.stored))
-	}
-	if got, want := manifest.Sum(b[sumSize:]), manifest.At(b, 0); got != want {
-		return 0, nil, fmt.Errorf("open frame: %w", corrupt("it has the fingerprint %v, not %v", got, want))
-	}
 	if h.form == asIs {
 		return h.kind, body[:len(body):len(body)], nil
 	}

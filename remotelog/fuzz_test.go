@@ -21,9 +21,9 @@ func FuzzDecodeEntry(f *testing.F) {
 		f.Add(b[:len(b)/2])
 		f.Add(b[12 : len(b)-11])
 		fields := split(f, b)
-		f.Add(join(append(fields, field{num: 20, uint: 5}))) // an unknown field
+		f.Add(join(append(fields, field{num: 24, uint: 5}))) // an unknown field
 		for _, field := range fields {
-			if field.num == 15 {
+			if field.num == 15 || field.num == 20 {
 				f.Add(field.data)
 			}
 		}
@@ -39,6 +39,8 @@ func FuzzDecodeEntry(f *testing.F) {
 		at := slices.IndexFunc(fields, func(f field) bool { return f.num == 15 })
 		fields[at].data = b
 		fuzzDecodeEntry(t, join(fields))
+		// or as the bundles.
+		fuzzDecodeEntry(t, join(append(split(t, base), field{num: 20, typ: protowire.BytesType, data: b})))
 	})
 }
 

@@ -104,6 +104,10 @@ func entries() *rapid.Generator[*remotelog.Entry] {
 		e.Sequence = rapid.Uint64Range(0, manifest.MaxSequence).Draw(t, "sequence")
 		e.Generator = rapid.StringN(-1, -1, manifest.MaxString).Draw(t, "generator")
 		e.Writer = rapid.StringN(-1, -1, manifest.MaxString).Draw(t, "writer")
+		if e.Number > 1 && rapid.Bool().Draw(t, "has bundles") {
+			e.Bundled = rapid.Uint64Range(0, e.Number-1).Draw(t, "bundled")
+			e.Bundles = bundles(e.Number).Draw(t, "bundles")
+		}
 		frames := places(e.Number, remotelog.MaxDelta)
 		count := manifest.Count(e.Size)
 		for b := range manifest.BlockCount(count) {
@@ -128,6 +132,28 @@ func entries() *rapid.Generator[*remotelog.Entry] {
 			e.Blocks = append(e.Blocks, block)
 		}
 		return e
+	})
+}
+
+// bundles returns what an entry of the number, which is not 1, may name.
+func bundles(number uint64) *rapid.Generator[[]remotelog.Bundle] {
+	return rapid.Custom(func(t *rapid.T) (list []remotelog.Bundle) {
+		next := uint64(1)
+		for len(list) < 3 && next < number {
+			b := remotelog.Bundle{
+				Sum: sum(rapid.IntRange(0, 100).Draw(t, "sum")), First: rapid.Uint64Range(next, number-1).Draw(t, "first"),
+				Lengths: rapid.SliceOfN(rapid.Int64Range(0, 1<<30), 1, int(min(20, number-next))).Draw(t, "lengths"),
+			}
+			b.Lengths = b.Lengths[:min(uint64(len(b.Lengths)), number-b.First)]
+			b.Lengths[0]++
+			b.Pack = remotelog.ObjectID{
+				Entry: rapid.Uint64Range(b.End(), number).Draw(t, "made for"), Part: rapid.Uint32Range(1, math.MaxUint32).Draw(t, "part"),
+				Nonce: rapid.Uint64Range(0, 2).Draw(t, "nonce"),
+			}
+			list = append(list, b)
+			next = b.End()
+		}
+		return list
 	})
 }
 

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // golden returns entries whose bytes must never change while the version is 1.
 func golden(testing.TB) map[string]*remotelog.Entry {
 	small, _ := small()
-	return map[string]*remotelog.Entry{"empty.entry": describe(0, 1), "small.entry": small, "large.entry": large()}
+	return map[string]*remotelog.Entry{"empty.entry": describe(0, 1), "small.entry": small, "large.entry": large(), "bundles.entry": bundled()}
 }
 
 // large returns an entry of a database of three blocks. The first is stored, patched and has overrides of all kinds, the second is stored
@@ -61,6 +61,21 @@ func large() *remotelog.Entry {
 		e.Blocks[2].Overrides = append(e.Blocks[2].Overrides, remotelog.Override{Place: place, Chunk: c})
 	}
 	e.Blocks[2].Digest = digest(last)
+	return e
+}
+
+// bundled returns an entry with two bundles of its own, of which one has nothing of its second entry, and one that was made for an entry before it.
+func bundled() *remotelog.Entry {
+	e, _ := small()
+	e.Bundled = 4600
+	pack := remotelog.ObjectID{Entry: e.Number, Part: 1, Nonce: 0xfedcba9876543210}
+	next := pack
+	next.Part = 2
+	e.Bundles = []remotelog.Bundle{
+		{Pack: remotelog.ObjectID{Entry: 4600, Part: 1, Nonce: 7}, Sum: sum(-3), First: 4500, Lengths: []int64{2000, 1900, 2100}},
+		{Pack: pack, Sum: sum(-4), First: 4600, Lengths: []int64{1 << 20, 0, 300, 70000}},
+		{Pack: next, Sum: sum(-5), First: 4604, Lengths: []int64{5}},
+	}
 	return e
 }
 

@@ -239,9 +239,9 @@ func TestDecodeOfWrongFields(t *testing.T) {
 		"blocks long":      replaced(15, longer),
 		"blocks short":     replaced(15, shorter),
 		"takeover 2":       replaced(18, uint(2)),
-		"group":            added(field{num: 20, typ: protowire.StartGroupType}),
-		"end of group":     added(field{num: 20, typ: protowire.EndGroupType}),
-		"wire type 6":      added(field{num: 20, typ: 6}),
+		"group":            added(field{num: 24, typ: protowire.StartGroupType}),
+		"end of group":     added(field{num: 24, typ: protowire.EndGroupType}),
+		"wire type 6":      added(field{num: 24, typ: 6}),
 		"blocks only":      func([]field) []field { return []field{{num: 15, typ: protowire.BytesType}} },
 		"nothing":          func([]field) []field { return nil },
 	}
@@ -319,8 +319,8 @@ func TestDecodeSkipsUnknownFields(t *testing.T) {
 	check(t, err)
 	fields := split(t, b)
 	for i, f := range []field{
-		{num: 19, typ: protowire.Fixed32Type, uint: 7},
-		{num: 20, typ: protowire.Fixed64Type, uint: 7},
+		{num: 22, typ: protowire.Fixed32Type, uint: 7},
+		{num: 23, typ: protowire.Fixed64Type, uint: 7},
 		{num: 32, typ: protowire.VarintType, uint: math.MaxUint64},
 		{num: 21, typ: protowire.BytesType, data: []byte("later")},
 	} {
