@@ -36,6 +36,10 @@ type RestoreOptions struct {
 	// time and with done never decreasing. It should return soon.
 	Progress func(done, total int64)
 
+	// Damaged is called, by one goroutine at a time, with what turned out to be damaged though the restore could do without, as with a
+	// second copy of something. The error names the object. Only what is in the log layout has second copies.
+	Damaged func(error)
+
 	// Zeroed tells Restore that what it writes to reads as zeros already, and has
 	// its full size: runs of zeros are then not written.
 	Zeroed bool

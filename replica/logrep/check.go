@@ -2,11 +2,13 @@ package logrep
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/boule-db/boule/manifest"
@@ -212,6 +214,14 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 			return err
 		}
 	}
+	for _, u := range e.Own() {
+		if !c.anyKept(u.First, u.End()) {
+			continue
+		}
+		if err := c.bundle(ctx, e, &u); err != nil {
+			return err
+		}
+	}
 	for b := range e.Blocks {
 		if last != nil && b < len(last.Entry.Blocks) && reflect.DeepEqual(e.Blocks[b], last.Entry.Blocks[b]) {
 			continue
@@ -221,6 +231,43 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 		}
 	}
 	return nil
+}
+
+// bundle checks a bundle that was made for e. It is a second copy, but the entry says that it is there.
+func (c *checker) bundle(ctx context.Context, e *remotelog.Entry, u *remotelog.Bundle) error {
+	all := remotelog.Place{Object: u.Pack, Length: u.Size()}
+	there, err := c.there(e, all)
+	if err != nil || !there || !c.chosen(u.Sum) {
+		return err
+	}
+	s, key := c.l.object(u.Pack)
+	b, _, err := getPart(ctx, s, key, 0, all.Length)
+	if err == nil && manifest.Sum(b) != u.Sum {
+		err = corrupt("it has the fingerprint %v, not %v", manifest.Sum(b), u.Sum)
+	}
+	if err == nil {
+		return nil
+	}
+	return c.bad(inEntry(e, c.l.inFrame(all, fmt.Errorf("bundle: %w", err))))
+}
+
+// anyKept says whether any entry from first on and before end is a recovery point.
+func (c *checker) anyKept(first, end uint64) bool {
+	at, _ := slices.BinarySearchFunc(c.entries, first, func(e entrySize, n uint64) int { return cmp.Compare(e.number, n) })
+	for _, e := range c.entries[at:] {
+		if e.number >= end {
+			break
+		}
+		if !isPruned(c.pruned, e.number) {
+			return true
+		}
+	}
+	return false
+}
+
+// chosen says whether data that have this fingerprint are read.
+func (c *checker) chosen(f manifest.Fingerprint) bool {
+	return (f.Lo%100+uint64(c.opts.Shift))%100 < uint64(max(c.opts.Percent, 0))
 }
 
 func (c *checker) block(ctx context.Context, e *remotelog.Entry, b int) error {
@@ -259,7 +306,7 @@ func (c *checker) chunk(ctx context.Context, e *remotelog.Entry, i int, chunk *r
 		}
 		all = all && there
 	}
-	if !all || (version.Lo%100+uint64(c.opts.Shift))%100 >= uint64(max(c.opts.Percent, 0)) {
+	if !all || !c.chosen(version) {
 		return nil
 	}
 	return c.g.add(ctx, e, i, chunk)

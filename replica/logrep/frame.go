@@ -13,7 +13,7 @@ import (
 
 const (
 	headerStart = 16       // bytes of an entry that tell how long its header is
-	headerRoom  = 16 << 10 // how long headers mostly are at most
+	headerRoom  = 16 << 10 // how long headers mostly are at most; those of entries that change much may be longer
 	headerNear  = 64 << 10 // frames that begin within that many bytes behind a header are read together with it
 )
 
@@ -46,6 +46,10 @@ func (l *Log) frameBytes(ctx context.Context, p remotelog.Place) ([]byte, error)
 	return b, nil
 }
 
+// roomFor is how many bytes of header are asked for before frames that end there. If the header is shorter, more than that is only sent if
+// other frames follow.
+func roomFor(end int64) int64 { return max(headerRoom, min(end/8, 16*headerRoom)) }
+
 // readFrame returns the bytes of a frame as far as the object has them.
 func (l *Log) readFrame(ctx context.Context, p remotelog.Place) ([]byte, error) {
 	s, key := l.object(p.Object)
@@ -54,7 +58,7 @@ func (l *Log) readFrame(ctx context.Context, p remotelog.Place) ([]byte, error) 
 		return nil, err
 	}
 	if !known {
-		b, _, err := getPart(ctx, s, key, 0, max(headerGuess, headerRoom+p.End()))
+		b, _, err := getPart(ctx, s, key, 0, max(headerGuess, roomFor(p.End())+p.End()))
 		if err != nil {
 			return nil, err
 		}

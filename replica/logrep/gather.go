@@ -43,7 +43,8 @@ type gatherer struct {
 	l       *Log
 	jobs    int
 	done    func(i int, data []byte) error
-	scratch scratch // maybe nil
+	scratch scratch  // maybe nil
+	bundles *bundler // maybe nil
 	// bad is called with every error about an object or a chunk, and may end everything by returning an error.
 	bad func(err error) error
 
@@ -257,8 +258,6 @@ func (g *gatherer) keep(p remotelog.Place, stored []byte) {
 // fetch gets frames and calls each with every one of them, maybe several at a time, or with the error.
 func (g *gatherer) fetch(ctx context.Context, frames []remotelog.Place, each func(remotelog.Place, []byte, error) error) error {
 	var missing []remotelog.Place
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(g.jobs)
 	for _, p := range frames {
 		stored, ok := g.kept[p]
 		if !ok {
@@ -272,9 +271,53 @@ func (g *gatherer) fetch(ctx context.Context, frames []remotelog.Place, each fun
 			return err
 		}
 	}
-	all := ranges(missing)
-	slices.Reverse(all)
-	for _, r := range all {
+	var bundled map[remotelog.Place]remotelog.Place
+	if g.bundles != nil {
+		bundled = g.bundles.locate(ctx, missing)
+	}
+	if len(bundled) == 0 {
+		return g.read(ctx, ranges(missing), each)
+	}
+	origin := make(map[remotelog.Place]remotelog.Place, len(bundled))
+	var single, copies []remotelog.Place
+	for _, p := range missing {
+		if c, ok := bundled[p]; ok {
+			origin[c] = p
+			copies = append(copies, c)
+			continue
+		}
+		single = append(single, p)
+	}
+	var mu sync.Mutex
+	var left []remotelog.Place
+	err := g.read(ctx, append(ranges(single), near(copies)...), func(p remotelog.Place, stored []byte, err error) error {
+		o, ok := origin[p]
+		if !ok {
+			return each(p, stored, err)
+		}
+		if err == nil {
+			err = remotelog.CheckFrame(stored)
+		}
+		if err == nil {
+			return each(o, stored, nil)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		left = append(left, o)
+		g.bundles.damage(p, err)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return g.read(ctx, ranges(left), each)
+}
+
+// read gets ranges of frames, the last first, several at a time.
+func (g *gatherer) read(ctx context.Context, all [][]remotelog.Place, each func(remotelog.Place, []byte, error) error) error {
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(g.jobs)
+	for _, r := range slices.Backward(all) {
 		if gctx.Err() != nil {
 			break
 		}
@@ -293,7 +336,7 @@ func (l *Log) readRange(ctx context.Context, frames []remotelog.Place, each func
 	base, known, failure := l.base(ctx, frames[0])
 	at, end := base+frames[0].Offset, base+frames[len(frames)-1].End()
 	if !known {
-		at, end = 0, end+headerRoom
+		at, end = 0, end+roomFor(end)
 	}
 	var obj *store.Object
 	if failure == nil {
@@ -343,12 +386,26 @@ func readNext(r io.Reader, skip int64, b []byte) error {
 
 // ranges sorts frames and divides them into what is to be fetched at once.
 func ranges(frames []remotelog.Place) [][]remotelog.Place {
+	sortPlaces(frames)
+	return divide(frames, widestGap(frames))
+}
+
+// near is ranges for bundles: what lies between frames there is mostly less than what a request costs.
+func near(frames []remotelog.Place) [][]remotelog.Place {
+	sortPlaces(frames)
+	return divide(frames, maxGap)
+}
+
+func sortPlaces(frames []remotelog.Place) {
 	slices.SortFunc(frames, func(a, b remotelog.Place) int {
 		x, y := a.Object, b.Object
 		return cmp.Or(cmp.Compare(x.Entry, y.Entry), cmp.Compare(x.Part, y.Part), cmp.Compare(x.Nonce, y.Nonce),
 			cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Length, b.Length))
 	})
-	gap := widestGap(frames)
+}
+
+// divide divides frames, which are sorted, where there are wider gaps, and where objects end.
+func divide(frames []remotelog.Place, gap int64) [][]remotelog.Place {
 	var all [][]remotelog.Place
 	first := 0
 	for i := 1; i <= len(frames); i++ {

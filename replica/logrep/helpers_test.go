@@ -181,6 +181,9 @@ type writer struct {
 	patched  map[int]map[int]bool // places that the patches of blocks have
 	now      time.Time
 	live     int64 // bytes of frames of the last entry
+	bundled  uint64
+	bundles  []remotelog.Bundle
+	named    int // how many bundles an entry names
 
 	states map[uint64]*database // by entry
 }
@@ -188,7 +191,7 @@ type writer struct {
 func newWriter(t testing.TB, seed uint64) *writer {
 	return &writer{
 		t: t, packs: newCounting(), entries: newCounting(), rng: rand.New(rand.NewPCG(seed, 1)),
-		db: &database{}, patched: map[int]map[int]bool{}, now: time.Unix(1700000000, 123).UTC(), states: map[uint64]*database{},
+		named: 2, db: &database{}, patched: map[int]map[int]bool{}, now: time.Unix(1700000000, 123).UTC(), states: map[uint64]*database{},
 	}
 }
 
@@ -202,6 +205,8 @@ type how struct {
 	index bool // the stored blocks too go to packs
 	whole bool // no deltas
 	quiet bool // the copy of the header is not put
+
+	bundle bool // there is a bundle of the entries that are in none
 }
 
 // frames of one entry.
@@ -255,6 +260,11 @@ func (w *writer) append(db *database, h how) *remotelog.Entry {
 		e.Blocks = append(e.Blocks, w.index(f, b, list, h))
 	}
 	f.cut()
+	e.Bundled, e.Bundles = w.bundled, nil
+	if h.bundle {
+		w.bundles = append(w.bundles, w.bundle(remotelog.ObjectID{Entry: number, Part: 1 << 30, Nonce: 1}))
+		e.Bundles, w.bundled = slices.Clone(w.bundles[max(0, len(w.bundles)-w.named):]), number
+	}
 	header, err := remotelog.EncodeEntry(e)
 	check(w.t, err)
 	ctx := context.Background()
@@ -279,6 +289,30 @@ func (w *writer) append(db *database, h how) *remotelog.Entry {
 		}
 	}
 	return e
+}
+
+// bundle makes a bundle of the entries of which there is none, but for long ones.
+func (w *writer) bundle(id remotelog.ObjectID) remotelog.Bundle {
+	u := remotelog.Bundle{Pack: id, First: 1}
+	if n := len(w.bundles); n > 0 {
+		u.First = w.bundles[n-1].End()
+	}
+	var body []byte
+	for number := u.First; number < id.Entry; number++ {
+		b, _, err := store.ReadAll(context.Background(), w.entries.Store, remotelog.EntryKey(name, number), 1<<30)
+		check(w.t, err)
+		_, header, _, err := remotelog.DecodeEntry(b)
+		check(w.t, err)
+		if b = b[header:]; len(b) > 100_000 {
+			b = nil
+		}
+		u.Lengths = append(u.Lengths, int64(len(b)))
+		body = append(body, b...)
+	}
+	u.Sum = manifest.Sum(body)
+	_, err := w.packs.Put(context.Background(), remotelog.PackKey(name, id), body, store.Condition{})
+	check(w.t, err)
+	return u
 }
 
 // block makes frames of what has changed in a block.

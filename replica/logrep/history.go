@@ -179,9 +179,12 @@ func (l *Log) At(ctx context.Context, t time.Time) (*Head, error) {
 }
 
 func (l *Log) at(ctx context.Context, t time.Time) (*Head, error) {
-	newest, err := l.Head(ctx, nil)
-	if err != nil {
-		return nil, err
+	newest := l.seen() // what was appended since is not asked for
+	if newest == nil || !newest.Entry.Appended.After(t) {
+		var err error
+		if newest, err = l.Head(ctx, newest); err != nil {
+			return nil, err
+		}
 	}
 	if !newest.Entry.Appended.After(t) {
 		return newest, nil
@@ -189,6 +192,7 @@ func (l *Log) at(ctx context.Context, t time.Time) (*Head, error) {
 	key := remotelog.EntryKey(l.name, newest.Entry.Number)
 	info := newest.Info
 	if info.Key != key {
+		var err error
 		if info, err = l.entries.Head(ctx, key); err != nil {
 			return nil, err
 		}

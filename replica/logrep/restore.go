@@ -25,6 +25,9 @@ type RestoreOptions struct {
 	// Zeroed tells Restore that what it writes to reads as zeros already, and has
 	// its full size: runs of zeros are then not written.
 	Zeroed bool
+	// Damaged is called with what is wrong with a second copy that was not needed in the end, since the first is sound: with
+	// bundles of the frames of entries. It may be nil, and is called by one goroutine at a time.
+	Damaged func(error)
 }
 
 // zeros is the well-known chunk. Nobody writes to it.
@@ -38,6 +41,22 @@ func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opt
 	if opts != nil {
 		o = *opts
 	}
+	bundles := &bundler{l: l, e: e, damaged: o.Damaged, told: map[remotelog.ObjectID]bool{}}
+	err := restore(ctx, l, e, w, &o, bundles)
+	if err != nil && bundles.used && isFault(err) && ctx.Err() == nil {
+		// Each frame of a bundle is sound, but it may be another one than the entry has.
+		bundles.doubt(err)
+		o.Progress = nil // it has been told of more
+		err = restore(ctx, l, e, w, &o, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// restore restores with bundles, or without.
+func restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, o *RestoreOptions, bundles *bundler) error {
 	p := progress.New(o.Progress, e.Size)
 	write := func(i int, data []byte) error {
 		if _, err := w.WriteAt(data, int64(i)*manifest.ChunkSize); err != nil {
@@ -47,6 +66,7 @@ func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opt
 		return nil
 	}
 	g := newGatherer(l, jobsOrDefault(o.Jobs), write)
+	g.bundles = bundles
 	if o.Written != nil {
 		g.scratch = written{o.Written, w}
 	}
@@ -63,10 +83,7 @@ func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opt
 	if err == nil {
 		err = g.flush(ctx)
 	}
-	if err != nil {
-		return fmt.Errorf("restore %s: %w", l.name, err)
-	}
-	return nil
+	return err
 }
 
 // each calls do with every chunk that e describes. It reads one index block at a time.
