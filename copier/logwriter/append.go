@@ -55,6 +55,7 @@ type changedBlock struct {
 // compose makes an entry that follows h: fill sets the blocks. Only if it succeeds does what the Writer remembers change.
 func (w *Writer) compose(ctx context.Context, h *head, e *remotelog.Entry, fill func(*appending) error) (Result, error) {
 	e.Name, e.Number, e.Owner = remotelog.NameSum(w.name), h.number()+1, w.o.Owner
+	e.Bundled, e.Bundles = h.bundled(), nil
 	if h.Head != nil {
 		e.Previous = h.Sum()
 	}

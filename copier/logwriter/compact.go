@@ -97,7 +97,7 @@ func (w *Writer) CompactionDue() bool {
 	if w.head == nil || w.head.Head == nil {
 		return false
 	}
-	return len(w.plan) > 0 || w.behind || w.grown.due(w.head.Entry.Size)
+	return len(w.plan) > 0 || w.bundling.count() > 0 || w.behind || w.grown.due(w.head.Entry.Size)
 }
 
 // Compact moves what the newest state needs out of objects of which it needs least, if all of them have much more than
@@ -134,14 +134,19 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 	if err := w.verify(ctx, h); err != nil {
 		return c, err
 	}
-	if len(w.plan) == 0 {
-		s, err := w.scan(ctx, h)
-		if err != nil {
-			return c, fmt.Errorf("compact: %w", err)
+	for len(w.plan) == 0 {
+		if w.bundling.count() == 0 {
+			if err := w.look(ctx, h); err != nil {
+				return c, fmt.Errorf("compact: %w", err)
+			}
 		}
-		wide := w.grown.wide()
-		w.grown, w.behind = growth{}, false
-		w.plan = w.choose(s, h.Entry, wide)
+		if w.bundling.count() == 0 {
+			break
+		}
+		if c, err = w.makeBundles(ctx, h, b); err != nil || !c.Unchanged || w.bundling.count() > 0 {
+			return c, err
+		}
+		c.More = false
 	}
 	victims := w.next(b)
 	if len(victims) == 0 {
@@ -154,10 +159,8 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 	for _, v := range victims {
 		r.victims[v.id] = v
 	}
-	e := *h.Entry
-	e.Takeover = false
 	grown := w.grown
-	c.Result, err = w.compose(ctx, h, &e, func(a *appending) error {
+	c.Result, err = w.rewrite(ctx, h, func(a *appending) error {
 		r.a = a
 		return r.run(ctx, victims)
 	})
@@ -185,6 +188,38 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 	}
 	w.grown.size -= c.FreedBytes
 	return c, nil
+}
+
+// rewrite appends the newest state once more, with places that fill sets.
+func (w *Writer) rewrite(ctx context.Context, h *head, fill func(*appending) error) (Result, error) {
+	e := *h.Entry
+	e.Takeover = false
+	return w.compose(ctx, h, &e, func(a *appending) error {
+		a.e.Blocks = slices.Clone(h.blocks())
+		return fill(a)
+	})
+}
+
+// look finds out what there is to do: first what to put into bundles, and when that is done, what to rewrite.
+func (w *Writer) look(ctx context.Context, h *head) error {
+	if !w.allBundled {
+		b, err := w.unbundled(ctx, h)
+		if err != nil {
+			return err
+		}
+		if b.count() >= bundleFew {
+			w.bundling = b
+			return nil
+		}
+	}
+	s, err := w.scan(ctx, h)
+	if err != nil {
+		return err
+	}
+	wide := w.grown.wide()
+	w.grown, w.behind, w.allBundled = growth{}, false, false
+	w.plan = w.choose(s, h.Entry, wide)
+	return nil
 }
 
 // A candidate is an object out of which everything is to be moved.
@@ -265,8 +300,8 @@ func (w *Writer) choose(s *scan, newest *remotelog.Entry, wide int64) (chosen []
 
 // dropPlan makes the next compaction look again at what there is to do.
 func (w *Writer) dropPlan() {
-	w.behind = w.behind || len(w.plan) > 0
-	w.plan = nil
+	w.behind = w.behind || len(w.plan) > 0 || w.bundling.count() > 0
+	w.plan, w.bundling, w.allBundled = nil, bundling{}, false
 }
 
 // next returns the objects of the plan that the budget allows to rewrite, at least one.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/boule-db/boule/copier/logwriter"
@@ -151,7 +152,7 @@ func TestCompact(t *testing.T) {
 			if objects > 160 {
 				t.Errorf("the newest state lies in %d objects", objects)
 			}
-			if appended+rewritten > 4*appended {
+			if appended+rewritten > 5*appended {
 				t.Errorf("%d bytes were rewritten for %d appended", rewritten, appended)
 			}
 		})
@@ -172,15 +173,31 @@ func garbage(t testing.TB, w *logwriter.Writer) *changing {
 	return d
 }
 
+// compactAll compacts until there is nothing left to do.
+func compactAll(ctx context.Context, w *logwriter.Writer) (c logwriter.Compaction, err error) {
+	for range 100 {
+		if c, err = w.Compact(ctx, logwriter.Budget{}); err != nil || !c.More {
+			return c, err
+		}
+	}
+	return c, errors.New("it goes on and on")
+}
+
 // TestCompactFaults lets the i-th request of a compaction fail, or lose its reply, or be the last one of its process.
 func TestCompactFaults(t *testing.T) {
 	for name, f := range map[string]storefault.Fault{
 		"fail": {Fail: true}, "lost": {Lost: true}, "broken": {After: 10}, "crash": {Fail: true, Err: context.Canceled},
+		"fail, bundles": {Fail: true}, "lost, bundles": {Lost: true}, "broken, bundles": {After: 10},
+		"crash, bundles": {Fail: true, Err: context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
+			name, _, bundles := strings.Cut(name, ",")
 			for i := 0; ; i++ {
 				s := storefault.New(mem.New(), nil)
 				o := logwriter.Options{Owner: owner(1), Inline: 100_000, PackSize: 300_000, Jobs: 1, LatestEvery: 1}
+				if bundles {
+					o.Inline, o.PackSize = 2<<20, 700_000
+				}
 				w := logwriter.New(s, s, testName, o)
 				d := garbage(t, w)
 				n := len(entries(t, s))
@@ -190,13 +207,13 @@ func TestCompactFaults(t *testing.T) {
 					}
 					return storefault.Fault{}
 				})
-				_, err := w.Compact(t.Context(), logwriter.Budget{})
+				_, err := compactAll(t.Context(), w)
 				clean := len(s.Calls()) <= i
 				s.SetPlan(nil)
 				if name == "crash" {
 					w = logwriter.New(s, s, testName, o)
 				} else if err != nil {
-					_, err = w.Compact(t.Context(), logwriter.Budget{})
+					_, err = compactAll(t.Context(), w)
 					check(t, err)
 				}
 				if !bytes.Equal(restore(t, s, uint64(len(entries(t, s)))), d.data) {
@@ -210,7 +227,14 @@ func TestCompactFaults(t *testing.T) {
 				}
 				sound(t, s)
 				if clean {
-					if i < 8 || len(entries(t, s)) != n+2 {
+					made := 1 // by the compaction
+					if bundles {
+						made = 2
+						if len(bundlesOf(t, s)) == 0 {
+							t.Error("no bundles")
+						}
+					}
+					if i < 8 || len(entries(t, s)) != n+made+1 {
 						t.Errorf("only %d requests, %d entries", i, len(entries(t, s)))
 					}
 					return
@@ -227,11 +251,22 @@ func TestCompactEdges(t *testing.T) {
 	}
 	d := garbage(t, r.w)
 	res, err := r.w.Compact(t.Context(), logwriter.Budget{Bytes: 1})
-	if check(t, err); res.Freed != 1 || !res.More || res.Unchanged || res.Entry != 14 {
+	if check(t, err); res.Freed != 0 || !res.More || res.Unchanged || res.Entry != 14 {
 		t.Errorf("the least budget: %+v", res)
 	}
-	for res.More {
-		res, err = r.w.Compact(t.Context(), logwriter.Budget{})
+	e, _ := entryOf(t, r.s, res.Entry)
+	if len(e.Bundles) != 1 || e.Bundles[0].End() != 2 {
+		t.Errorf("the least budget: bundles %+v", e.Bundles)
+	}
+	for res.Freed == 0 && res.More {
+		res, err = r.w.Compact(t.Context(), logwriter.Budget{Bytes: 1})
+		check(t, err)
+	}
+	if res.Freed != 1 || !res.More || res.Unchanged {
+		t.Errorf("the least budget, after the bundles: %+v", res)
+	}
+	for range 2 { // what a compaction in many parts has appended is bundled by the next one
+		res, err = compactAll(t.Context(), r.w)
 		check(t, err)
 	}
 	last := res.Entry

@@ -159,8 +159,14 @@ func (f *frames) upload() error {
 	if len(f.pack) == 0 {
 		return nil
 	}
-	body, id, has := f.pack, f.packID(), f.packHas
+	body, has := f.pack, f.packHas
 	f.pack, f.packHas = nil, object{}
+	return f.send(body, has)
+}
+
+// send begins to upload a pack, whose buffer is then free for another.
+func (f *frames) send(body []byte, has object) error {
+	id := f.packID()
 	f.part++
 	f.objects++
 	f.uploaded += int64(len(body))

@@ -252,6 +252,11 @@ func (p *pruning) mark(ctx context.Context) error {
 
 func (p *pruning) markEntry(ctx context.Context, e *remotelog.Entry) error {
 	p.named[remotelog.ObjectID{Entry: e.Number}] = true
+	for _, u := range e.Own() {
+		if p.keeps(u.First, u.End()) {
+			p.named[u.Pack] = true
+		}
+	}
 	for b := range e.Blocks {
 		if b < len(p.blocks) && reflect.DeepEqual(e.Blocks[b], p.blocks[b]) {
 			continue
@@ -270,6 +275,11 @@ func (p *pruning) markEntry(ctx context.Context, e *remotelog.Entry) error {
 	}
 	p.blocks = e.Blocks
 	return nil
+}
+
+// keeps says whether any entry from first on and before end stays a recovery point.
+func (p *pruning) keeps(first, end uint64) bool {
+	return end > p.recent || slices.ContainsFunc(p.report.Kept, func(k Kept) bool { return k.Entry >= first && k.Entry < end })
 }
 
 // sweepEntries finds the entries that can be removed, and returns all that are there and are no recovery points.

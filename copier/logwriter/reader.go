@@ -75,7 +75,7 @@ func (w *Writer) current(ctx context.Context) (*head, error) {
 // forget makes the next call read the newest entry again. What is remembered of pages stays: it is
 // only used where it fits.
 func (w *Writer) forget() {
-	w.head, w.spent = nil, nil
+	w.head, w.spent, w.bundled = nil, nil, bundled{}
 	w.dropPlan()
 	w.blocks.clear()
 }

@@ -32,7 +32,6 @@ type rewriting struct {
 
 // run makes the frames, and the blocks of the entry.
 func (r *rewriting) run(ctx context.Context, victims []*victim) error {
-	r.a.e.Blocks = slices.Clone(r.a.old.blocks())
 	if err := r.find(ctx); err != nil {
 		return err
 	}

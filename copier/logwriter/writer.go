@@ -62,6 +62,11 @@ type Writer struct {
 	plan   []candidate // what compactions still have to do
 	behind bool        // there was a plan that has to be made anew
 
+	bundled    bundled
+	bundling   bundling // what compactions still have to put into bundles
+	passed     uint64   // entries up to this are in bundles, or in none for good
+	allBundled bool     // nothing was left of bundling, so a plan is to be made
+
 	salvaged salvage
 	stranger stranger
 }
