@@ -150,7 +150,7 @@ func remoteEntry(from string, log *logrep.Log, head *logrep.Head) *Remote {
 func (l *logged) restore(ctx context.Context, f replica.File, opts *RestoreOptions) error {
 	o := logrep.RestoreOptions{Written: f}
 	if opts != nil {
-		o.Jobs, o.Progress, o.Zeroed = opts.Jobs, opts.Progress, opts.Zeroed
+		o.Jobs, o.Progress, o.Zeroed, o.Damaged = opts.Jobs, opts.Progress, opts.Zeroed, opts.Damaged
 	}
 	return logrep.Restore(ctx, l.log, l.head.Entry, f, &o)
 }

@@ -153,6 +153,8 @@ func (a *app) restore(ctx context.Context, refs []string, get func(ref string) (
 	start := time.Now()
 	bar := a.progress("restoring", remote.Manifest.Size)
 	opts.Progress = bar.set
+	var damaged []error
+	opts.Damaged = func(err error) { damaged = append(damaged, err) }
 	if out == "" {
 		err = remote.RestoreTo(ctx, a.stdout, opts)
 		if errors.Is(err, syscall.EPIPE) { // not the reader's right here: half a database is none
@@ -162,6 +164,9 @@ func (a *app) restore(ctx context.Context, refs []string, get func(ref string) (
 		err = remote.RestoreFile(ctx, out, opts)
 	}
 	bar.finish()
+	for _, d := range damaged {
+		fmt.Fprintf(a.stderr, "warning: %v\n", d)
+	}
 	if err != nil {
 		return err
 	}
