@@ -142,13 +142,10 @@ func (a *appending) bundle(ctx context.Context, what bundling, b Budget) (next u
 	last := uint64(0) // sequence of the state before
 	for next = what.next; next <= what.last && bytes < b.Bytes && requests+others < b.Requests; {
 		u := remotelog.Bundle{First: next}
-		body := a.f.buffer()
-		fits := func(n int) bool {
-			if len(body) == 0 && bytes == 0 {
-				return true // one is always made
-			}
-			n += len(body)
-			return len(u.Lengths) < bundleReach && n <= a.w.o.PackSize && bytes+int64(n) <= b.Bytes
+		var body []byte
+		fits := func(n int) bool { // at least one always does
+			size := len(body) + n
+			return (len(body) == 0 || size <= a.w.o.PackSize) && (bytes+int64(len(body)) == 0 || bytes+int64(size) <= b.Bytes)
 		}
 		for full := false; next <= what.last && !full && requests+others < b.Requests; {
 			n := min(a.w.o.Jobs, int(what.last-next)+1, b.Requests-requests-others)
@@ -171,7 +168,6 @@ func (a *appending) bundle(ctx context.Context, what bundling, b Budget) (next u
 			}
 		}
 		if len(body) == 0 {
-			a.f.free <- body
 			if len(u.Lengths) == 0 {
 				break // of what the budget allows
 			}

@@ -164,7 +164,7 @@ func (f *frames) upload() error {
 	return f.send(body, has)
 }
 
-// send begins to upload a pack, whose buffer is then free for another.
+// send begins to upload a pack, and keeps body.
 func (f *frames) send(body []byte, has object) error {
 	id := f.packID()
 	f.part++
@@ -182,7 +182,10 @@ func (f *frames) send(body []byte, has object) error {
 		has.size = int64(len(body))
 		f.stored[id] = has
 		f.mu.Unlock()
-		f.free <- body[:0]
+		select {
+		case f.free <- body[:0]:
+		default: // it was not one of these buffers
+		}
 		return nil
 	})
 	return nil
