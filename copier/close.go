@@ -18,7 +18,8 @@ const grace = 2 * time.Second
 // Close uploads what is pending, within ctx and on the flush budget, and ends the copier. The
 // error joins one *Error, which is ErrBehind, for each spool with changes that its target does
 // not hold; they stay in the spool, and another process may upload them. Later calls return the
-// same, later Adds and Notifys do nothing, and later Flushes fail with ErrClosed.
+// same, later Adds and Notifys do nothing, and later Flushes fail with ErrClosed. A compaction of a
+// replica that is overdue may take it three seconds more, within ctx.
 func (c *Copier) Close(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closed {

@@ -45,6 +45,9 @@ const (
 	compactLeast = 1 << 20
 	compactMost  = 32 << 20
 	compactRetry = time.Minute // after a failure
+
+	compactLastTime  = 3 * time.Second // of all when the copier is closed
+	compactLastBytes = 4 << 20
 )
 
 // writer returns the writer of the replica called name. What it knows of the store is kept as long as the client is, and
@@ -145,22 +148,46 @@ func (p *pass) compact(ctx context.Context) {
 			p.lookAgain(s.failed.Add(compactRetry))
 			continue
 		}
-		budget := cmp.Or(s.budget, compactFirst)
-		c, err := s.w.Compact(ctx, logwriter.Budget{Bytes: budget})
-		log := p.c.opts.Logger.With("name", name)
-		if s.fresh = true; err != nil {
-			s.failed = time.Now()
-			log.Warn("compaction of a replica failed", "err", err)
-			continue
-		}
-		s.failed = time.Time{}
-		if c.Bytes > budget/2 { // less says little about how fast it goes
-			rate := float64(c.Bytes) / time.Since(began).Seconds()
-			s.budget = min(max(int64(rate*compactTime.Seconds()), compactLeast), compactMost)
-		}
-		log.Debug("replica compacted", "objects", c.Freed, "freed", c.FreedBytes, "written", c.Bytes)
-		if c.More {
+		res, err := p.c.compactLog(ctx, name, s, cmp.Or(s.budget, compactFirst))
+		if err == nil && res.More {
 			p.lookAgain(time.Now().Add(p.c.opts.Spacing))
+		}
+	}
+}
+
+// compactLog makes one compaction, and learns how many bytes the next may write.
+func (c *Copier) compactLog(ctx context.Context, name string, s *logState, budget int64) (logwriter.Compaction, error) {
+	began := time.Now()
+	res, err := s.w.Compact(ctx, logwriter.Budget{Bytes: budget})
+	log := c.opts.Logger.With("name", name)
+	if s.fresh = true; err != nil {
+		s.failed = time.Now()
+		log.Warn("compaction of a replica failed", "err", err)
+		return res, err
+	}
+	s.failed = time.Time{}
+	if res.Bytes > budget/2 { // less says little about how fast it goes
+		rate := float64(res.Bytes) / time.Since(began).Seconds()
+		s.budget = min(max(int64(rate*compactTime.Seconds()), compactLeast), compactMost)
+	}
+	log.Debug("replica compacted", "objects", res.Freed, "freed", res.FreedBytes, "written", res.Bytes)
+	return res, nil
+}
+
+// compactLast makes compactions that no process had the time for, since all of them end soon. If they take long, they are left for later.
+func (c *Copier) compactLast(ctx context.Context, name string, s *logState) {
+	if !s.w.CompactionOverdue() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, compactLastTime)
+	defer cancel()
+	for {
+		res, err := c.compactLog(ctx, name, s, cmp.Or(min(s.budget, compactLastBytes), compactLastBytes))
+		if err != nil {
+			s.w.PostponeCompaction()
+		}
+		if err != nil || !res.More {
+			return
 		}
 	}
 }
@@ -383,6 +410,7 @@ func (c *Copier) save(e *entry, after time.Duration) {
 // closeLogs lets the writers of an entry leave what helps readers. Nothing depends on it. The caller has the turn.
 func (c *Copier) closeLogs(ctx context.Context, e *entry) {
 	for name, s := range e.logs {
+		c.compactLast(ctx, name, s)
 		if err := s.w.Close(ctx); err != nil {
 			c.opts.Logger.Debug("copy of the newest entry not refreshed", "name", name, "err", err)
 		}

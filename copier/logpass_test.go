@@ -123,3 +123,69 @@ func TestFirstUploadIsResumed(t *testing.T) {
 		})
 	}
 }
+
+// Processes that end as soon as they have appended leave no time for compactions, so some of them make one when they are closed; if the
+// store is slow then, they leave it to others.
+func TestCompactedByShortProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := newRoot(t, nil)
+		b := newBucket()
+		s := storefault.New(b, nil)
+		d := newDatabase(t, root, "/data/a.db", logTarget, 40)
+		d.snapshot()
+		longest := time.Duration(0)
+		run := func(n int) {
+			t.Helper()
+			for range n {
+				d.commit(d.rand.IntN(40))
+				c := newCopier(t, &copier.Options{Open: opens(s)})
+				c.Add(root, d.key)
+				began := time.Now()
+				if err := c.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				longest = max(longest, time.Since(began))
+			}
+		}
+		bundled := func() uint64 {
+			t.Helper()
+			h, err := logrep.New(store.WithPrefix(b, "c/"), store.WithPrefix(b, "m/"), d.name).Head(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(h.Entry.Own()) > 0 {
+				return h.Entry.Number
+			}
+			return h.Entry.Bundled
+		}
+		run(200)
+		if n := bundled(); n > 0 {
+			t.Errorf("bundled at once: %d", n)
+		}
+		run(150)
+		first := bundled()
+		if first < 200 {
+			t.Errorf("not bundled: %d", first)
+		}
+		d.same(b)
+		s.SetPlan(func(c storefault.Call) storefault.Fault {
+			if c.Verb == store.VerbGet && strings.Contains(c.Key, "log/") {
+				time.Sleep(time.Second)
+			}
+			return storefault.Fault{}
+		})
+		run(300)
+		if n := bundled(); n != first {
+			t.Errorf("bundled in spite of a slow store: %d", n)
+		}
+		if longest > 15*time.Second {
+			t.Errorf("a close took %v", longest)
+		}
+		s.SetPlan(nil)
+		run(300)
+		if n := bundled(); n <= first {
+			t.Errorf("not bundled again: %d", n)
+		}
+		d.same(b)
+	})
+}

@@ -75,15 +75,15 @@ func (g *growth) wide() int64 {
 	return widePercent
 }
 
-// due says whether there may be something to do for a state of so many bytes. What was appended is taken for the replacement of
+// due says whether there may be something to do for a state of so many bytes, or so many times what makes it so. What was appended is taken for the replacement of
 // what was there, so it may turn out that there is not.
-func (g *growth) due(size int64) bool {
+func (g *growth) due(size int64, times int) bool {
 	room := g.need*g.wide()/100 - g.size
 	if g.size == 0 && g.raw > 0 {
 		room = int64(float64(size) * (burstPercent - 100) / 100 * min(1, float64(g.bytes)/float64(g.raw)))
 	}
 	// If the last compaction left more than it should have, the next one had better wait for something to gain.
-	return g.small > mostSmall(size) || g.bytes > max(dueBytes, room, g.size/10)
+	return g.small > times*mostSmall(size) || g.bytes > int64(times)*max(dueBytes, room, g.size/10)
 }
 
 // mostSmall is how many small objects a state of so many bytes may lie in: to find out what to do about them takes a request for every index block.
@@ -97,7 +97,23 @@ func (w *Writer) CompactionDue() bool {
 	if w.head == nil || w.head.Head == nil {
 		return false
 	}
-	return len(w.plan) > 0 || w.bundling.count() > 0 || w.behind || w.grown.due(w.head.Entry.Size)
+	return len(w.plan) > 0 || w.bundling.count() > 0 || w.behind || w.grown.due(w.head.Entry.Size, 1)
+}
+
+// CompactionOverdue says whether twice as much has been appended as makes a compaction due: processes that end as soon as they have appended leave
+// no time for any.
+func (w *Writer) CompactionOverdue() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.head != nil && w.head.Head != nil && w.grown.due(w.head.Entry.Size, 2)
+}
+
+// PostponeCompaction makes the next one due when as much has been appended again.
+func (w *Writer) PostponeCompaction() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.plan, w.bundling, w.behind, w.allBundled = nil, bundling{}, false, false
+	w.grown.small, w.grown.bytes, w.grown.raw = 0, 0, 0
 }
 
 // Compact moves what the newest state needs out of objects of which it needs least, if all of them have much more than
