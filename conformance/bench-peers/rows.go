@@ -606,7 +606,7 @@ func (b *bench) pitr(ctx context.Context, dir string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := x.write(ctx, "update", few(600, 60), 10); err != nil {
+		if _, err := x.write(ctx, "update", few(3000, 60), 10); err != nil {
 			return err
 		}
 		if _, err := x.stop(); err != nil {

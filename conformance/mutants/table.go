@@ -414,6 +414,36 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestCopyPruned",
 	},
 	{
+		id: "bundle-as-is", what: "a frame is taken from a bundle without being looked at",
+		edits: []edit{{"replica/logrep/gather.go", "			err = remotelog.CheckFrame(stored)\n", "			err = nil\n"}},
+		pkg:   "replica/logrep", test: "TestDamagedBundles",
+	},
+	{
+		id: "bundle-trusted", what: "a restore does not begin anew when what bundles gave was wrong",
+		edits: []edit{{"replica/logrep/restore.go", "	if err != nil && bundles.used &&", "	if err != nil && !bundles.used &&"}},
+		pkg:   "replica/logrep", test: "TestDamagedBundles",
+	},
+	{
+		id: "bundle-unchecked", what: "check does not look at bundles",
+		edits: []edit{{"replica/logrep/check.go", "		if !c.anyKept(u.First, u.End()) {", "		if c.anyKept(u.First, u.End()) {"}},
+		pkg:   "replica/logrep", test: "TestDamagedBundles",
+	},
+	{
+		id: "bundle-pruned", what: "bundles of recovery points are removed",
+		edits: []edit{{"copier/logwriter/prune.go", "		if p.keeps(u.First, u.End()) {", "		if false && p.keeps(u.First, u.End()) {"}},
+		pkg:   "copier/logwriter", test: "TestPruneBundles",
+	},
+	{
+		id: "bundle-shifted", what: "a bundle says that an entry which was left out has the frames of the next",
+		edits: []edit{{"copier/logwriter/bundle.go", "				u.Lengths = append(u.Lengths, int64(len(part.frames)))\n", "				if len(part.frames) > 0 || len(u.Lengths) == 0 {\n					u.Lengths = append(u.Lengths, int64(len(part.frames)))\n				}\n"}},
+		pkg:   "copier/logwriter", test: "TestBundlesOfDamaged",
+	},
+	{
+		id: "bundle-none", what: "nothing is put into bundles, and older states take as many requests as ever",
+		edits: []edit{{"copier/logwriter/compact.go", "		if b.count() >= bundleFew {", "		if b.count() < 0 {"}},
+		pkg:   "copier/logwriter", test: "TestRequestsOfOlderStates",
+	},
+	{
 		id: "durability", what: "the directory of a new journal is not synced",
 		edits: []edit{{"wasmvfs/journal_unix.go", "	return f.vfs.syncDirectory(dir)\n", "	_ = dir\n	return nil\n"}},
 		pkg:   "wasmvfs", test: "TestNewJournalIsDurable",

@@ -35,9 +35,10 @@ const (
 
 // A Budget bounds what a Compact does.
 type Budget struct {
-	// Bytes is about how many bytes are written at most, but one object is always rewritten; 32 MiB if zero. At most some times as many are read.
+	// Bytes is about how many bytes are written at most, but one object is always rewritten, or one entry bundled; 32 MiB if zero. At most
+	// some times as many are read.
 	Bytes int64
-	// Requests is about how many requests the rewriting takes at most; 256 if zero. To find out what there is to do, once for all calls
+	// Requests is about how many requests the rewriting, or the bundling, takes at most; 256 if zero. To find out what there is to do, once for all calls
 	// until there is no more, takes one for each index block (of 256 MiB of a database) and one for 1000 objects besides, if they are not remembered.
 	Requests int
 }
@@ -75,8 +76,8 @@ func (g *growth) wide() int64 {
 	return widePercent
 }
 
-// due says whether there may be something to do for a state of so many bytes, or so many times what makes it so. What was appended is taken for the replacement of
-// what was there, so it may turn out that there is not.
+// due says whether there may be something to do for a state of so many bytes, or so many times what makes it so. What was appended is
+// taken for the replacement of what was there, so it may turn out that there is not.
 func (g *growth) due(size int64, times int) bool {
 	room := g.need*g.wide()/100 - g.size
 	if g.size == 0 && g.raw > 0 {
@@ -100,8 +101,8 @@ func (w *Writer) CompactionDue() bool {
 	return len(w.plan) > 0 || w.bundling.count() > 0 || w.behind || w.grown.due(w.head.Entry.Size, 1)
 }
 
-// CompactionOverdue says whether twice as much has been appended as makes a compaction due: processes that end as soon as they have appended leave
-// no time for any.
+// CompactionOverdue says whether twice as much has been appended as makes a compaction due: processes that end as soon as they have
+// appended leave no time for any.
 func (w *Writer) CompactionOverdue() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,6 +120,8 @@ func (w *Writer) PostponeCompaction() {
 // Compact moves what the newest state needs out of objects of which it needs least, if all of them have much more than
 // it needs, and out of small ones if there are very many; and appends an entry that says so, with the state as it is. After an error, and of how
 // much has been done, the same is true as of [Writer.Append].
+//
+// Before that it puts what entries have into bundles, from which older states are restored by few requests.
 //
 // If it is called often enough to have nothing left to do, the newest state lies in objects of at most 1.22 times the
 // size that it has by itself, about, and of these at most 128 are small; of 1.3 times if none was compacted since it was uploaded as a whole.
