@@ -18,8 +18,8 @@ const grace = 2 * time.Second
 // Close uploads what is pending, within ctx and on the flush budget, and ends the copier. The
 // error joins one *Error, which is ErrBehind, for each spool with changes that its target does
 // not hold; they stay in the spool, and another process may upload them. Later calls return the
-// same, later Adds and Notifys do nothing, and later Flushes fail with ErrClosed. A compaction of a
-// replica that is overdue may take it three seconds more, within ctx.
+// same, later Adds and Notifys do nothing, and later Flushes fail with ErrClosed. Compactions that are
+// overdue may take it three seconds more, within ctx.
 func (c *Copier) Close(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closed {
@@ -55,6 +55,7 @@ func (c *Copier) Close(ctx context.Context) error {
 	go func() {
 		err := c.drainAll(ctx, entries)
 		<-c.drained
+		c.compactAll(ctx, entries)
 		done <- err
 	}()
 
@@ -117,6 +118,31 @@ func (c *Copier) drainAll(ctx context.Context, entries []*entry) error {
 	return errors.Join(errs...)
 }
 
+// compactAll makes the compactions that are overdue, when all is uploaded. They are optional, and have a few seconds together.
+func (c *Copier) compactAll(ctx context.Context, entries []*entry) {
+	part, cancel := context.WithTimeout(ctx, compactLastTime)
+	defer cancel()
+	for _, e := range entries {
+		if c.take(ctx, e) != nil {
+			return
+		}
+		err := guard(func() error {
+			if !e.overdue() {
+				return nil
+			}
+			if part.Err() == nil {
+				c.compactLast(part, e)
+			}
+			c.closeLogs(ctx, e)
+			return nil
+		})
+		if err != nil {
+			c.opts.Logger.Warn("last compaction of a replica failed", "err", err)
+		}
+		c.give(e)
+	}
+}
+
 // drainEntry uploads what is pending in one spool.
 func (c *Copier) drainEntry(ctx context.Context, e *entry) error {
 	err := c.take(ctx, e)
@@ -146,6 +172,8 @@ func (c *Copier) last(ctx context.Context, e *entry) error {
 			return out.err
 		case !pending && out.doubt:
 			return ErrDesync
+		case !pending && e.overdue():
+			return nil // compactAll goes on with it
 		case !pending:
 			c.closeLogs(ctx, e)
 			return nil

@@ -26,10 +26,10 @@ type logState struct {
 	client *client // whose stores it has
 	owner  remotelog.Owner
 	w      *logwriter.Writer
-	budget int64     // bytes that a compaction may write
-	failed time.Time // when one failed last; zero if it did not
-	saved  time.Time // when its pages were saved; zero if that is to be done soon
-	fresh  bool      // something was appended since
+	budget logwriter.Budget // of a compaction; zero if not known
+	failed time.Time        // when one failed last; zero if it did not
+	saved  time.Time        // when its pages were saved; zero if that is to be done soon
+	fresh  bool             // something was appended since
 }
 
 // savePages is how long what is known of pages may be lost with the process.
@@ -38,16 +38,19 @@ const savePages = 10 * time.Minute
 // keepEvery is how long what was uploaded of an append may be lost with the process.
 const keepEvery = 10 * time.Second
 
-// A compaction keeps snapshots waiting, so it writes what takes about compactTime, as far as that is within the bounds.
+// A compaction keeps snapshots waiting, so it does what takes about compactTime, as far as that is within the bounds.
 const (
 	compactTime  = time.Second
 	compactFirst = 8 << 20 // bytes, as long as it is not known
 	compactLeast = 1 << 20
 	compactMost  = 32 << 20
-	compactRetry = time.Minute // after a failure
 
-	compactLastTime  = 3 * time.Second // of all when the copier is closed
-	compactLastBytes = 4 << 20
+	compactFirstRequests = 64
+	compactLeastRequests = 16
+	compactMostRequests  = 256
+
+	compactRetry    = time.Minute     // after a failure
+	compactLastTime = 3 * time.Second // of all when the copier is closed
 )
 
 // writer returns the writer of the replica called name. What it knows of the store is kept as long as the client is, and
@@ -148,17 +151,20 @@ func (p *pass) compact(ctx context.Context) {
 			p.lookAgain(s.failed.Add(compactRetry))
 			continue
 		}
-		res, err := p.c.compactLog(ctx, name, s, cmp.Or(s.budget, compactFirst))
+		res, err := p.c.compactLog(ctx, name, s)
 		if err == nil && res.More {
 			p.lookAgain(time.Now().Add(p.c.opts.Spacing))
 		}
 	}
 }
 
-// compactLog makes one compaction, and learns how many bytes the next may write.
-func (c *Copier) compactLog(ctx context.Context, name string, s *logState, budget int64) (logwriter.Compaction, error) {
+// compactLog makes one compaction, and learns how much the next may do.
+func (c *Copier) compactLog(ctx context.Context, name string, s *logState) (logwriter.Compaction, error) {
 	began := time.Now()
-	res, err := s.w.Compact(ctx, logwriter.Budget{Bytes: budget})
+	budget := logwriter.Budget{
+		Bytes: cmp.Or(s.budget.Bytes, compactFirst), Requests: cmp.Or(s.budget.Requests, compactFirstRequests),
+	}
+	res, err := s.w.Compact(ctx, budget)
 	log := c.opts.Logger.With("name", name)
 	if s.fresh = true; err != nil {
 		s.failed = time.Now()
@@ -166,30 +172,51 @@ func (c *Copier) compactLog(ctx context.Context, name string, s *logState, budge
 		return res, err
 	}
 	s.failed = time.Time{}
-	if res.Bytes > budget/2 { // less says little about how fast it goes
-		rate := float64(res.Bytes) / time.Since(began).Seconds()
-		s.budget = min(max(int64(rate*compactTime.Seconds()), compactLeast), compactMost)
+	took := time.Since(began)
+	if res.Bytes > budget.Bytes/2 { // less says little about how fast it goes
+		rate := float64(res.Bytes) / took.Seconds()
+		s.budget.Bytes = min(max(int64(rate*compactTime.Seconds()), compactLeast), compactMost)
+	}
+	switch {
+	case took > compactTime*3/2:
+		s.budget.Requests = max(budget.Requests/2, compactLeastRequests)
+	case took < compactTime/2:
+		s.budget.Requests = min(budget.Requests*2, compactMostRequests)
 	}
 	log.Debug("replica compacted", "objects", res.Freed, "freed", res.FreedBytes, "written", res.Bytes)
 	return res, nil
 }
 
-// compactLast makes compactions that no process had the time for, since all of them end soon. If they take long, they are left for later.
-func (c *Copier) compactLast(ctx context.Context, name string, s *logState) {
-	if !s.w.CompactionOverdue() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, compactLastTime)
-	defer cancel()
-	for {
-		res, err := c.compactLog(ctx, name, s, cmp.Or(min(s.budget, compactLastBytes), compactLastBytes))
-		if err != nil {
-			s.w.PostponeCompaction()
+// compactLast makes compactions that no process had the time for, since all of them end soon, until ctx is done: the next one goes on. If not
+// even one part of it can be done, that is left for much later.
+func (c *Copier) compactLast(ctx context.Context, e *entry) {
+	for name, s := range e.logs {
+		last := time.Duration(0) // what the last part took
+		for parts := 0; s.w.CompactionOverdue() || parts > 0; parts++ {
+			if end, ok := ctx.Deadline(); ok && time.Until(end) < last {
+				return
+			}
+			began := time.Now()
+			res, err := c.compactLog(ctx, name, s)
+			if err != nil && parts == 0 {
+				s.w.PostponeCompaction()
+			}
+			if err != nil || !res.More {
+				break
+			}
+			last = time.Since(began)
 		}
-		if err != nil || !res.More {
-			return
+	}
+}
+
+// overdue says whether compactLast has something to do.
+func (e *entry) overdue() bool {
+	for _, s := range e.logs {
+		if s.w.CompactionOverdue() {
+			return true
 		}
 	}
+	return false
 }
 
 // appendReady appends the snapshots of the ready directory, and removes it.
@@ -410,7 +437,6 @@ func (c *Copier) save(e *entry, after time.Duration) {
 // closeLogs lets the writers of an entry leave what helps readers. Nothing depends on it. The caller has the turn.
 func (c *Copier) closeLogs(ctx context.Context, e *entry) {
 	for name, s := range e.logs {
-		c.compactLast(ctx, name, s)
 		if err := s.w.Close(ctx); err != nil {
 			c.opts.Logger.Debug("copy of the newest entry not refreshed", "name", name, "err", err)
 		}

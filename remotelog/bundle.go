@@ -6,6 +6,9 @@ import (
 	"github.com/boule-db/boule/manifest"
 )
 
+// MaxBundle is how many bytes a bundle has at most; a writer makes bundles of about 10 MiB.
+const MaxBundle = 1 << 26
+
 // MaxBundled is of how many entries the bundles of one entry have the frames at most.
 const MaxBundled = 1 << 12
 
@@ -77,7 +80,7 @@ func (e *Entry) validateBundles() error {
 		next = b.End()
 		size := int64(0)
 		for _, l := range b.Lengths {
-			if l < 0 || l > MaxOffset-size {
+			if l < 0 || l > MaxBundle-size {
 				return corrupt("a bundle of %d bytes, and %d more", size, l)
 			}
 			size += l
@@ -119,7 +122,7 @@ func parseBundles(b []byte, number uint64) ([]Bundle, error) {
 		if sum := c.sums(1); sum != nil {
 			u.Sum = manifest.At(sum, 0)
 		}
-		for _, l := range c.uints(n, MaxOffset) {
+		for _, l := range c.uints(n, MaxBundle) {
 			u.Lengths = append(u.Lengths, int64(l))
 		}
 		end = u.End()

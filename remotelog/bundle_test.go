@@ -31,7 +31,7 @@ func TestBundlesThatBreakRules(t *testing.T) {
 		"an entry, not a pack":     func(e *remotelog.Entry) { e.Bundles[2].Pack = remotelog.ObjectID{Entry: e.Number} },
 		"no fingerprint":           func(e *remotelog.Entry) { e.Bundles[1].Sum = manifest.Fingerprint{} },
 		"a negative length":        func(e *remotelog.Entry) { e.Bundles[1].Lengths[1] = -1 },
-		"too long":                 func(e *remotelog.Entry) { e.Bundles[1].Lengths[1] = remotelog.MaxOffset },
+		"too long":                 func(e *remotelog.Entry) { e.Bundles[1].Lengths[1] = remotelog.MaxBundle - 1<<20 },
 		"too long to be added up":  func(e *remotelog.Entry) { e.Bundles[1].Lengths[1] = math.MaxInt64 },
 		"of nothing":               func(e *remotelog.Entry) { clear(e.Bundles[1].Lengths) },
 		"a negative first of many": func(e *remotelog.Entry) { e.Bundles[1].First = 1 },

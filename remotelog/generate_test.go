@@ -142,7 +142,7 @@ func bundles(number uint64) *rapid.Generator[[]remotelog.Bundle] {
 		for len(list) < 3 && next < number {
 			b := remotelog.Bundle{
 				Sum: sum(rapid.IntRange(0, 100).Draw(t, "sum")), First: rapid.Uint64Range(next, number-1).Draw(t, "first"),
-				Lengths: rapid.SliceOfN(rapid.Int64Range(0, 1<<30), 1, int(min(20, number-next))).Draw(t, "lengths"),
+				Lengths: rapid.SliceOfN(rapid.Int64Range(0, 1<<21), 1, int(min(20, number-next))).Draw(t, "lengths"),
 			}
 			b.Lengths = b.Lengths[:min(uint64(len(b.Lengths)), number-b.First)]
 			b.Lengths[0]++

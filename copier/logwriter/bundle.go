@@ -226,9 +226,12 @@ func (w *Writer) inlineFrames(ctx context.Context, first uint64, n int) ([]inlin
 			if err == nil {
 				err = verifyFrames(b[header:])
 			}
+			if err == nil {
+				err = e.Check(w.name, number)
+			}
 			switch {
-			case errors.Is(err, remotelog.ErrCorrupt):
-				w.o.Logger.Warn("a damaged entry is in no bundle", "name", w.name, "entry", number, "err", err)
+			case isUnreadable(err) && ctx.Err() == nil:
+				w.o.Logger.Warn("an entry is in no bundle", "name", w.name, "entry", number, "err", err)
 				return nil
 			case err != nil:
 				return fmt.Errorf("read entry %d: %w", number, err)
@@ -238,4 +241,14 @@ func (w *Writer) inlineFrames(ctx context.Context, first uint64, n int) ([]inlin
 		})
 	}
 	return parts, g.Wait()
+}
+
+// isUnreadable says whether an error of an entry will be the same next time.
+func isUnreadable(err error) bool {
+	for _, target := range []error{remotelog.ErrCorrupt, remotelog.ErrShort, remotelog.ErrVersion} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return err != nil && store.IsPermanent(err)
 }

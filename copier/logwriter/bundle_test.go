@@ -2,6 +2,7 @@ package logwriter_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -170,8 +171,16 @@ func TestBundlesOfDamaged(t *testing.T) {
 	b[len(b)-100] ^= 1
 	_, err := r.s.Put(t.Context(), remotelog.EntryKey(testName, 10), b, store.Condition{})
 	check(t, err)
-	key := remotelog.EntryKey(testName, 12)
-	check(t, r.s.Delete(t.Context(), key))
+	check(t, r.s.Delete(t.Context(), remotelog.EntryKey(testName, 12)))
+	for number, spoil := range map[uint64]func(b []byte) []byte{
+		13: func(b []byte) []byte { return b[:50] },
+		14: func(b []byte) []byte { b[13] = 2; return b }, // another version
+		15: func([]byte) []byte { return object(t, r.s, remotelog.EntryKey(testName, 16)) },
+	} {
+		key := remotelog.EntryKey(testName, number)
+		_, err := r.s.Put(t.Context(), key, spoil(object(t, r.s, key)), store.Condition{})
+		check(t, err)
+	}
 	r.restart()
 	c, err := r.w.Compact(t.Context(), logwriter.Budget{})
 	check(t, err)
@@ -181,12 +190,14 @@ func TestBundlesOfDamaged(t *testing.T) {
 	}
 	for i, n := range e.Bundles[0].Lengths {
 		number := i + 1
-		if none := number == 1 || number == 10 || number == 12; none != (n == 0) {
+		if none := number == 1 || number == 10 || number >= 12 && number <= 15; none != (n == 0) {
 			t.Errorf("entry %d: %d bytes", number, n)
 		}
 	}
-	if got := log.String(); strings.Count(got, "damaged entry") != 1 || !strings.Contains(got, "entry=10") {
-		t.Errorf("logged: %s", got)
+	for _, number := range []int{10, 13, 14, 15} {
+		if got := log.String(); strings.Count(got, "is in no bundle") != 4 || !strings.Contains(got, fmt.Sprintf("entry=%d ", number)) {
+			t.Errorf("entry %d: logged: %s", number, got)
+		}
 	}
 }
 
@@ -268,5 +279,30 @@ func TestPruneBundles(t *testing.T) {
 	if there(list[2]) {
 		t.Error("the newest only: the third is still there")
 	}
+	sound(t, r.s.Store)
+}
+
+// TestBundlingDoesNotStarve lets another process append between the calls of Compact: what there is to rewrite is rewritten nevertheless.
+func TestBundlingDoesNotStarve(t *testing.T) {
+	r := newRig(t, logwriter.Options{})
+	other := logwriter.New(r.s, r.s, testName, r.o)
+	d := newChanging(random(20*manifest.ChunkSize, 1), 2)
+	freed := 0
+	for i := 0; freed == 0; i++ {
+		for _, w := range []*logwriter.Writer{other, other, r.w} {
+			d.change(5)
+			_, err := w.Append(t.Context(), d.m, d)
+			check(t, err)
+		}
+		if r.w.CompactionDue() {
+			c, err := r.w.Compact(t.Context(), logwriter.Budget{})
+			check(t, err)
+			freed += c.Freed
+		}
+		if i > 200 {
+			t.Fatalf("nothing was rewritten for %d entries", len(entries(t, r.s)))
+		}
+	}
+	_ = bundlesOf(t, r.s)
 	sound(t, r.s.Store)
 }

@@ -48,7 +48,7 @@ type Compaction struct {
 	Result
 	Freed      int   // objects that the newest state is not in any more: it is for Prune to remove them
 	FreedBytes int64 // that those had
-	More       bool  // there is more to do than the budget allowed
+	More       bool  // there is more to do than the budget allowed, or there may be
 }
 
 // A growth is how the objects of the newest state have grown since a compaction looked at them.
@@ -192,6 +192,7 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 	}
 	w.plan = w.plan[len(victims):]
 	c.More = len(w.plan) > 0
+	w.allBundled = c.More
 	w.grown = grown // what was moved is not new
 	if w.grown.size += c.Bytes; c.Bytes > 0 && c.Bytes < smallObject {
 		w.grown.small++
@@ -236,8 +237,9 @@ func (w *Writer) look(ctx context.Context, h *head) error {
 		return err
 	}
 	wide := w.grown.wide()
-	w.grown, w.behind, w.allBundled = growth{}, false, false
+	w.grown, w.behind = growth{}, false
 	w.plan = w.choose(s, h.Entry, wide)
+	w.allBundled = len(w.plan) > 0
 	return nil
 }
 
@@ -320,7 +322,7 @@ func (w *Writer) choose(s *scan, newest *remotelog.Entry, wide int64) (chosen []
 // dropPlan makes the next compaction look again at what there is to do.
 func (w *Writer) dropPlan() {
 	w.behind = w.behind || len(w.plan) > 0 || w.bundling.count() > 0
-	w.plan, w.bundling, w.allBundled = nil, bundling{}, false
+	w.plan, w.bundling = nil, bundling{}
 }
 
 // next returns the objects of the plan that the budget allows to rewrite, at least one.

@@ -39,7 +39,7 @@ type frames struct {
 	group    *errgroup.Group
 	ctx      context.Context // of the uploads
 	cancel   context.CancelFunc
-	free     chan []byte // buffers of packs that were uploaded
+	free     chan []byte // buffers of packs, and bundles, that were uploaded
 	buffers  int         // that there are
 	mu       sync.Mutex
 	stored   map[remotelog.ObjectID]object // packs that are in the store; guarded by mu

@@ -19,7 +19,7 @@ type Options struct {
 	PackSize int
 	// Inline is how many bytes of frames an entry has at most; more go to packs; 4 MiB. Negative: all do.
 	Inline int
-	// Jobs is how many packs are uploaded at a time. As many and one more are in memory; 4.
+	// Jobs is how many packs are uploaded at a time. As many and one more are in memory, and as many entries that are put into bundles; 4.
 	Jobs int
 	// LatestEvery is after how many entries the copy of the newest is refreshed; 16.
 	LatestEvery int

@@ -65,7 +65,7 @@ type Writer struct {
 	bundled    bundled
 	bundling   bundling // what compactions still have to put into bundles
 	passed     uint64   // entries up to this are in bundles, or in none for good
-	allBundled bool     // nothing was left of bundling, so a plan is to be made
+	allBundled bool     // nothing is left of bundling, so a plan is to be made, and carried out, before there is more
 
 	salvaged salvage
 	stranger stranger

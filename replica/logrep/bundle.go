@@ -1,6 +1,7 @@
 package logrep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,13 +26,10 @@ const (
 // A bundler finds frames of the entries up to one in bundles. A bundle is a second copy: if it is not found, or damaged, the entries
 // themselves are there.
 type bundler struct {
-	l *Log
-	e *remotelog.Entry
-	// damaged is told of bundles that do not have what they should, once of each. It may be nil.
-	damaged func(error)
-	told    map[remotelog.ObjectID]bool
-
+	l       *Log
+	e       *remotelog.Entry
 	used    bool
+	damaged []error // what is wrong with bundles that do not have what they should, once for each
 	begun   bool
 	next    uint64 // entry with more bundles, before those in list; 0 if there are none
 	read    int    // entries
@@ -42,6 +40,7 @@ type bundle struct {
 	*remotelog.Bundle
 	place func(remotelog.Place) (remotelog.Place, bool)
 	used  map[uint64]bool // entries whose frames are wanted now
+	bad   bool            // it did not have what it should
 }
 
 // locate says for frames where they are in bundles, if that saves requests. It is for one caller at a time.
@@ -63,12 +62,9 @@ func (b *bundler) locate(ctx context.Context, frames []remotelog.Place) map[remo
 	}
 	found := map[remotelog.Place]*bundle{}
 	for _, p := range frames {
-		for _, u := range b.bundles {
-			if _, ok := u.place(p); ok {
-				u.used[p.Object.Entry] = true
-				found[p] = u
-				break
-			}
+		if u := b.bundleOf(p); u != nil && !u.bad {
+			u.used[p.Object.Entry] = true
+			found[p] = u
 		}
 	}
 	places := map[remotelog.Place]remotelog.Place{}
@@ -141,23 +137,49 @@ func (b *bundler) add(e *remotelog.Entry) {
 	b.next = e.Bundled
 }
 
-// damage says that a bundle does not have a frame. It may well be gone.
+// bundleOf returns the bundle that has a frame, or nil.
+func (b *bundler) bundleOf(p remotelog.Place) *bundle {
+	at, ok := slices.BinarySearchFunc(b.bundles, p.Object.Entry, func(u *bundle, number uint64) int { return cmp.Compare(u.First, number) })
+	if !ok {
+		at--
+	}
+	if at < 0 {
+		return nil
+	}
+	if _, ok := b.bundles[at].place(p); !ok {
+		return nil
+	}
+	return b.bundles[at]
+}
+
+// damage notes that a bundle does not have the frame at p. It may well be gone.
 func (b *bundler) damage(p remotelog.Place, err error) {
-	if b.damaged != nil && !b.told[p.Object] && isFault(err) && !errors.Is(err, store.ErrNotExist) {
-		b.told[p.Object] = true
-		b.damaged(fmt.Errorf("%w; read from the entry itself", b.l.inFrame(p, err)))
+	for _, u := range b.bundles {
+		if u.Pack != p.Object || u.bad {
+			continue
+		}
+		u.bad = true
+		if isFault(err) && !errors.Is(err, store.ErrNotExist) {
+			b.damaged = append(b.damaged, fmt.Errorf("%w; read from the entry itself", b.l.inFrame(p, err)))
+		}
 	}
 }
 
-// doubt says that what was put together of bundles is wrong.
-func (b *bundler) doubt(err error) {
-	if b.damaged == nil {
-		return
+// suspect says whether an error may be the fault of bundles, though each frame that they gave was sound.
+func (b *bundler) suspect(err error) bool {
+	var f *Fault
+	if !b.used || !isFault(err) {
+		return false
 	}
+	return !errors.As(err, &f) || f.frame.IsZero() || b.bundleOf(f.frame) != nil
+}
+
+// doubt notes that what was put together of bundles is wrong.
+func (b *bundler) doubt(err error) {
 	var keys []string
 	for _, u := range b.bundles {
 		_, key := b.l.object(u.Pack)
 		keys = append(keys, key)
 	}
-	b.damaged(fmt.Errorf("one of %s may have other frames than the entries: %w; read from the entries", strings.Join(keys, ", "), err))
+	b.damaged = append(b.damaged, fmt.Errorf("one of %s may have other frames than the entries: %w; read from the entries", strings.Join(keys, ", "), err))
 }

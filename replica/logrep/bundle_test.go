@@ -246,3 +246,42 @@ func TestBundlesFail(t *testing.T) {
 	err := logrep.Restore(ctx, l, w.entry, out, &logrep.RestoreOptions{Damaged: func(err error) { t.Errorf("told: %v", err) }})
 	wantIs(t, "interrupted", err, context.Canceled)
 }
+
+// TestPlacesInBundles restores a state that names frames in entries and, as no writer does, their copies in a bundle.
+func TestPlacesInBundles(t *testing.T) {
+	w := newWriter(t, 3)
+	db := &database{size: 20 * manifest.ChunkSize}
+	for i := range 20 {
+		db.write(int64(i)*manifest.ChunkSize, w.content(manifest.ChunkSize))
+	}
+	w.append(db, how{pack: true, store: true, index: true})
+	for i := range 30 {
+		db := w.db.clone()
+		for k := range 2 { // in one frame
+			db.write(int64((2*i+k)%20)*manifest.ChunkSize+int64(i/10)*4096, w.content(4096))
+		}
+		w.append(db, how{bundle: i == 29})
+	}
+	place := w.bundles[0].Places()
+	moved := 0
+	for i := 1; i < 20; i += 2 {
+		c := &w.chunks[0][i]
+		layers := append([]remotelog.Layer(nil), c.Layers...)
+		for k := range layers {
+			if q, ok := place(layers[k].Frame); ok {
+				layers[k].Frame = q
+				moved++
+			}
+		}
+		c.Layers = layers
+	}
+	w.append(w.db.clone(), how{store: true})
+	if moved < 10 {
+		t.Fatalf("%d places", moved)
+	}
+	for _, inMemory := range []bool{true, false} {
+		if damaged := w.restoreAt("copies", w.packs, w.entry.Number, inMemory); len(damaged) > 0 {
+			t.Errorf("damaged: %v", damaged)
+		}
+	}
+}

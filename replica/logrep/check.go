@@ -35,7 +35,7 @@ type CheckStats struct {
 	EntryBytes  int64 // of their objects
 	Packs       int
 	PackBytes   int64
-	Unused      int   // packs that no entry names
+	Unused      int   // packs that no entry needs
 	UnusedBytes int64 // that they have
 	Versions    int   // of chunks, in all entries
 	Read        int   // of those, how many were put together and are sound
@@ -236,6 +236,16 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 // bundle checks a bundle that was made for e. It is a second copy, but the entry says that it is there.
 func (c *checker) bundle(ctx context.Context, e *remotelog.Entry, u *remotelog.Bundle) error {
 	all := remotelog.Place{Object: u.Pack, Length: u.Size()}
+	if _, ok := c.sizes[u.Pack]; !ok {
+		// It may have been pruned meanwhile, with the entries that it is of.
+		var err error
+		if c.pruned, err = c.l.Pruned(ctx); err != nil {
+			return c.bad(err)
+		}
+		if !c.anyKept(u.First, u.End()) {
+			return nil
+		}
+	}
 	there, err := c.there(e, all)
 	if err != nil || !there || !c.chosen(u.Sum) {
 		return err

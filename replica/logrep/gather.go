@@ -278,10 +278,15 @@ func (g *gatherer) fetch(ctx context.Context, frames []remotelog.Place, each fun
 	if len(bundled) == 0 {
 		return g.read(ctx, ranges(missing), each)
 	}
+	wanted := make(map[remotelog.Place]bool, len(missing))
+	for _, p := range missing {
+		wanted[p] = true
+	}
 	origin := make(map[remotelog.Place]remotelog.Place, len(bundled))
 	var single, copies []remotelog.Place
 	for _, p := range missing {
-		if c, ok := bundled[p]; ok {
+		c, ok := bundled[p]
+		if _, again := origin[c]; ok && !again && !wanted[c] { // as it is, unless nothing is as it should be
 			origin[c] = p
 			copies = append(copies, c)
 			continue

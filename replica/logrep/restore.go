@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/boule-db/boule/internal/progress"
 	"github.com/boule-db/boule/manifest"
@@ -25,8 +26,8 @@ type RestoreOptions struct {
 	// Zeroed tells Restore that what it writes to reads as zeros already, and has
 	// its full size: runs of zeros are then not written.
 	Zeroed bool
-	// Damaged is called with what is wrong with a second copy that was not needed in the end, since the first is sound: with
-	// bundles of the frames of entries. It may be nil, and is called by one goroutine at a time.
+	// Damaged is called, when all is restored, with what is wrong with second copies that were not needed in the end, since the first are
+	// sound: with bundles of the frames of entries. It may be nil.
 	Damaged func(error)
 }
 
@@ -41,9 +42,9 @@ func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opt
 	if opts != nil {
 		o = *opts
 	}
-	bundles := &bundler{l: l, e: e, damaged: o.Damaged, told: map[remotelog.ObjectID]bool{}}
+	bundles := &bundler{l: l, e: e}
 	err := restore(ctx, l, e, w, &o, bundles)
-	if err != nil && bundles.used && isFault(err) && ctx.Err() == nil {
+	if err != nil && bundles.suspect(err) && ctx.Err() == nil {
 		// Each frame of a bundle is sound, but it may be another one than the entry has.
 		bundles.doubt(err)
 		o.Progress = nil // it has been told of more
@@ -52,29 +53,37 @@ func Restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, opt
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", l.name, err)
 	}
+	for _, d := range bundles.damaged {
+		if o.Damaged != nil {
+			o.Damaged(d)
+		}
+	}
 	return nil
 }
 
 // restore restores with bundles, or without.
 func restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, o *RestoreOptions, bundles *bundler) error {
 	p := progress.New(o.Progress, e.Size)
+	var written atomic.Int64
 	write := func(i int, data []byte) error {
 		if _, err := w.WriteAt(data, int64(i)*manifest.ChunkSize); err != nil {
 			return err
 		}
+		written.Add(int64(len(data)))
 		p.Add(len(data))
 		return nil
 	}
 	g := newGatherer(l, jobsOrDefault(o.Jobs), write)
 	g.bundles = bundles
 	if o.Written != nil {
-		g.scratch = written{o.Written, w}
+		g.scratch = scratchFile{o.Written, w}
 	}
 	err := l.each(ctx, e, func(i int, c *remotelog.Chunk) error {
 		switch {
 		case c.Sum != manifest.ZeroChunk:
 			return g.add(ctx, e, i, c)
 		case o.Zeroed:
+			written.Add(int64(len(zeros)))
 			p.Add(len(zeros))
 			return nil
 		}
@@ -82,6 +91,9 @@ func restore(ctx context.Context, l *Log, e *remotelog.Entry, w io.WriterAt, o *
 	})
 	if err == nil {
 		err = g.flush(ctx)
+	}
+	if n := written.Load(); err == nil && n != e.Size {
+		err = inEntry(e, corrupt("%d bytes of %d were put together: places overlap", n, e.Size))
 	}
 	return err
 }

@@ -17,7 +17,7 @@ type scratch interface {
 	io.WriterAt
 }
 
-type written struct {
+type scratchFile struct {
 	io.ReaderAt
 	io.WriterAt
 }
