@@ -420,12 +420,12 @@ var mutants = []mutant{
 	},
 	{
 		id: "bundle-trusted", what: "a restore does not begin anew when what bundles gave was wrong",
-		edits: []edit{{"replica/logrep/restore.go", "	if err != nil && bundles.used &&", "	if err != nil && !bundles.used &&"}},
+		edits: []edit{{"replica/logrep/restore.go", "bundles.suspect(err) && ctx", "!bundles.suspect(err) && ctx"}},
 		pkg:   "replica/logrep", test: "TestDamagedBundles",
 	},
 	{
 		id: "bundle-unchecked", what: "check does not look at bundles",
-		edits: []edit{{"replica/logrep/check.go", "		if !c.anyKept(u.First, u.End()) {", "		if c.anyKept(u.First, u.End()) {"}},
+		edits: []edit{{"replica/logrep/check.go", "		if !c.anyKept(u.First, u.End()) {\n			continue", "		if c.anyKept(u.First, u.End()) {\n			continue"}},
 		pkg:   "replica/logrep", test: "TestDamagedBundles",
 	},
 	{
@@ -437,6 +437,16 @@ var mutants = []mutant{
 		id: "bundle-shifted", what: "a bundle says that an entry which was left out has the frames of the next",
 		edits: []edit{{"copier/logwriter/bundle.go", "				u.Lengths = append(u.Lengths, int64(len(part.frames)))\n", "				if len(part.frames) > 0 || len(u.Lengths) == 0 {\n					u.Lengths = append(u.Lengths, int64(len(part.frames)))\n				}\n"}},
 		pkg:   "copier/logwriter", test: "TestBundlesOfDamaged",
+	},
+	{
+		id: "bundle-copies", what: "a frame and its copy in a bundle, both named by a state, are taken for one",
+		edits: []edit{{"replica/logrep/gather.go", "ok && !again && !wanted[c] {", "ok && !again {"}},
+		pkg:   "replica/logrep", test: "TestPlacesInBundles",
+	},
+	{
+		id: "bundle-again", what: "what others append is bundled again and again, and nothing rewritten",
+		edits: []edit{{"copier/logwriter/compact.go", "	w.plan, w.bundling = nil, bundling{}\n}", "	w.plan, w.bundling, w.allBundled = nil, bundling{}, false\n}"}},
+		pkg:   "copier/logwriter", test: "TestBundlingDoesNotStarve",
 	},
 	{
 		id: "bundle-none", what: "nothing is put into bundles, and older states take as many requests as ever",
