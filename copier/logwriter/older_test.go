@@ -75,6 +75,9 @@ func TestRequestsOfOlderStates(t *testing.T) {
 			}
 		}},
 	} {
+		if testing.Short() && c.size > 10<<20 {
+			continue // the race detector makes minutes of it
+		}
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, logwriter.Options{})
