@@ -123,13 +123,13 @@ func (c *Copier) compactAll(ctx context.Context, entries []*entry) {
 	part, cancel := context.WithTimeout(ctx, compactLastTime)
 	defer cancel()
 	for _, e := range entries {
+		if !e.unclosed {
+			continue
+		}
 		if c.take(ctx, e) != nil {
 			return
 		}
 		err := guard(func() error {
-			if !e.overdue() {
-				return nil
-			}
 			if part.Err() == nil {
 				c.compactLast(part, e)
 			}
@@ -173,7 +173,8 @@ func (c *Copier) last(ctx context.Context, e *entry) error {
 		case !pending && out.doubt:
 			return ErrDesync
 		case !pending && e.overdue():
-			return nil // compactAll goes on with it
+			e.unclosed = true
+			return nil
 		case !pending:
 			c.closeLogs(ctx, e)
 			return nil

@@ -79,6 +79,7 @@ type entry struct {
 	superseded time.Time            // when a snapshot was last demanded because of that
 	takeover   bool                 // append whoever appended last
 	logs       map[string]*logState // by manifest name, of replicas in the log layout
+	unclosed   bool                 // compactions of these are overdue: Close makes them, and closes these, when all is uploaded
 	reporting  reporting            // has its own lock besides
 
 	// Guarded by Copier.mu.
