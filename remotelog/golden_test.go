@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -172,5 +173,14 @@ func TestGoldenFrames(t *testing.T) {
 		if !bytes.Equal(raw, want) {
 			t.Errorf("%s: got %d other bytes", name, len(raw))
 		}
+	}
+}
+
+func TestGoldenPruned(t *testing.T) {
+	p := pruned()
+	got, err := remotelog.DecodePruned(name, file(t, "pruned.list", remotelog.EncodePruned(name, p)))
+	check(t, err)
+	if got.Unlisted != p.Unlisted || !slices.Equal(got.Runs(), p.Runs()) {
+		t.Errorf("got %v, want %v", got, p)
 	}
 }

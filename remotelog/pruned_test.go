@@ -1,23 +1,40 @@
 package remotelog_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
+	"github.com/zeebo/xxh3"
 	"pgregory.net/rapid"
 
 	"github.com/boule-db/boule/remotelog"
 )
 
+// numbersOf returns the numbers that a list has, up to a limit.
+func numbersOf(p remotelog.Pruned, limit uint64) (numbers []uint64) {
+	for n := range limit + 1 {
+		if p.Has(n) {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
 func TestPruned(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		numbers := rapid.SliceOfDistinct(rapid.Uint64Range(1, remotelog.MaxNumber), rapid.ID[uint64]).Draw(t, "numbers")
-		slices.Sort(numbers)
-		b := remotelog.EncodePruned(name, numbers)
+		p := remotelog.Pruned{Unlisted: rapid.Uint64Range(0, remotelog.MaxNumber).Draw(t, "unlisted")}
+		for range rapid.IntRange(0, 20).Draw(t, "runs") {
+			first := rapid.Uint64Range(1, remotelog.MaxNumber).Draw(t, "first")
+			p.Add(remotelog.Run{First: first, Last: min(first+rapid.Uint64Range(0, 1000).Draw(t, "more"), remotelog.MaxNumber)})
+		}
+		b := remotelog.EncodePruned(name, p)
 		got, err := remotelog.DecodePruned(name, b)
-		if err != nil || !slices.Equal(got, numbers) {
-			t.Fatalf("got %v, %v, want %v", got, err, numbers)
+		if err != nil || got.Unlisted != p.Unlisted || !slices.Equal(got.Runs(), p.Runs()) {
+			t.Fatalf("got %v, %v, want %v", got, err, p)
 		}
 		// No part of it, and nothing that has one bit altered, is taken for a list.
 		if _, err := remotelog.DecodePruned(name, b[:rapid.IntRange(0, len(b)-1).Draw(t, "length")]); !errors.Is(err, remotelog.ErrCorrupt) {
@@ -33,7 +50,7 @@ func TestPruned(t *testing.T) {
 			t.Fatalf("bit %d altered: got %v, want %v", at, err, want)
 		}
 	})
-	if _, err := remotelog.DecodePruned("other", remotelog.EncodePruned(name, []uint64{1})); !errors.Is(err, remotelog.ErrCorrupt) {
+	if _, err := remotelog.DecodePruned("other", remotelog.EncodePruned(name, remotelog.Pruned{})); !errors.Is(err, remotelog.ErrCorrupt) {
 		t.Errorf("of another replica: got %v, want %v", err, remotelog.ErrCorrupt)
 	}
 	if got := remotelog.PrunedKey("n"); got != "pruned/n" {
@@ -41,13 +58,99 @@ func TestPruned(t *testing.T) {
 	}
 }
 
-func FuzzDecodePruned(f *testing.F) {
-	f.Add(remotelog.EncodePruned(name, nil))
-	f.Add(remotelog.EncodePruned(name, []uint64{1, 2, 1000, remotelog.MaxNumber}))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		numbers, err := remotelog.DecodePruned(name, b)
-		if err == nil && !slices.Equal(remotelog.EncodePruned(name, numbers), b) {
-			t.Errorf("%x has another form: %x", b, remotelog.EncodePruned(name, numbers))
+// TestPrunedSet compares a list with a set of numbers.
+func TestPrunedSet(t *testing.T) {
+	const limit = 40
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func() (p remotelog.Pruned, set map[uint64]bool) {
+			set = map[uint64]bool{}
+			for range rapid.IntRange(0, 8).Draw(t, "runs") {
+				r := remotelog.Run{First: rapid.Uint64Range(1, limit).Draw(t, "first")}
+				r.Last = rapid.Uint64Range(r.First, limit).Draw(t, "last")
+				if rapid.Bool().Draw(t, "short") {
+					r.Last = min(r.Last, r.First+2)
+				}
+				p.Add(r)
+				for n := r.First; n <= r.Last; n++ {
+					set[n] = true
+				}
+			}
+			return p, set
+		}
+		p, set := draw()
+		if got, want := numbersOf(p, limit+1), slices.Sorted(maps.Keys(set)); !slices.Equal(got, want) {
+			t.Fatalf("%v has %v, want %v", p, got, want)
+		}
+		for i, r := range p.Runs() {
+			if r.Last < r.First || i > 0 && r.First <= p.Runs()[i-1].Last+1 {
+				t.Fatalf("runs are %v", p.Runs())
+			}
+		}
+		p.Unlisted = rapid.Uint64Range(0, limit).Draw(t, "unlisted")
+		first, last := rapid.Uint64Range(1, limit).Draw(t, "from"), rapid.Uint64Range(0, limit).Draw(t, "to")
+		var got, want []uint64
+		for _, r := range p.Missing(first, last) {
+			for n := r.First; n <= r.Last; n++ {
+				got = append(got, n)
+			}
+		}
+		for n := first; n <= last; n++ {
+			if !set[n] && n >= p.Unlisted {
+				want = append(want, n)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%v: of %d to %d miss %v, want %v", p, first, last, got, want)
+		}
+		before := p.Before(last)
+		maps.DeleteFunc(set, func(n uint64, _ bool) bool { return n >= last })
+		if got, want := numbersOf(before, limit), slices.Sorted(maps.Keys(set)); !slices.Equal(got, want) || before.Unlisted > last {
+			t.Fatalf("%v before %d has %v, want %v", p, last, got, want)
+		}
+		q, more := draw()
+		maps.Copy(set, more)
+		before.Merge(q)
+		if got, want := numbersOf(before, limit), slices.Sorted(maps.Keys(set)); !slices.Equal(got, want) {
+			t.Fatalf("with %v: %v, want %v", q, got, want)
 		}
 	})
+}
+
+// TestPrunedNumbers reads a list of the first version, which has those that were still there.
+func TestPrunedNumbers(t *testing.T) {
+	b, _ := remotelog.NameSum(name).AppendBinary([]byte("boulegon\x01"))
+	b = append(b, 3, 5, 1, 3) // how many, and by how much each is greater than the one before
+	b = binary.BigEndian.AppendUint64(b, xxh3.Hash(b))
+	p, err := remotelog.DecodePruned(name, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := numbersOf(p, 100); !slices.Equal(got, []uint64{5, 6, 9}) || len(p.Missing(1, 100)) > 0 {
+		t.Errorf("got %v, missing %v", got, p.Missing(1, 100))
+	}
+	// What goes from then on is listed.
+	p.Unlisted = 20
+	if got := p.Missing(1, 100); !slices.Equal(got, []remotelog.Run{{First: 20, Last: 100}}) {
+		t.Errorf("missing %v", got)
+	}
+}
+
+func FuzzDecodePruned(f *testing.F) {
+	f.Add(remotelog.EncodePruned(name, remotelog.Pruned{}))
+	f.Add(remotelog.EncodePruned(name, pruned()))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := remotelog.DecodePruned(name, b)
+		if err == nil && b[8] == 2 && !bytes.Equal(remotelog.EncodePruned(name, p), b) {
+			t.Errorf("%x has another form: %x", b, remotelog.EncodePruned(name, p))
+		}
+	})
+}
+
+// pruned returns a list with runs of all kinds.
+func pruned() remotelog.Pruned {
+	p := remotelog.Pruned{Unlisted: 77}
+	for _, r := range []remotelog.Run{{First: 1, Last: 2}, {First: 4, Last: 4}, {First: 1000, Last: 70000}, {First: remotelog.MaxNumber, Last: remotelog.MaxNumber}} {
+		p.Add(r)
+	}
+	return p
 }

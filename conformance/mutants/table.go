@@ -410,8 +410,28 @@ var mutants = []mutant{
 	},
 	{
 		id: "pruned", what: "an entry that was pruned, whose object others need, is restored",
-		edits: []edit{{"replica/logrep/head.go", "	if isPruned(pruned, number) {", "	if isPruned(pruned, number) && number == 0 {"}},
+		edits: []edit{{"replica/logrep/head.go", "	if pruned.Has(number) {", "	if pruned.Has(number) && number == 0 {"}},
 		pkg:   "copier/logwriter", test: "TestCopyPruned",
+	},
+	{
+		id: "lost", what: "entries that are gone are taken for pruned ones",
+		edits: []edit{{"replica/logrep/check.go", "	for _, r := range missing {\n", "	for _, r := range missing[:0] {\n"}},
+		pkg:   "replica/logrep", test: "TestMissingObjects",
+	},
+	{
+		id: "lost-end", what: "an entry that is lost is taken for the end of the log",
+		edits: []edit{{"replica/logrep/head.go", "	for cold && err == nil {", "	for false && cold && err == nil {"}},
+		pkg:   "replica/logrep", test: "TestHeadWithLostEntry",
+	},
+	{
+		id: "lost-listed", what: "whoever prunes lists what was lost among what is pruned",
+		edits: []edit{{"copier/logwriter/prune.go", "				if before && now {\n", "				if before || now {\n"}},
+		pkg:   "copier/logwriter", test: "TestPruneLost",
+	},
+	{
+		id: "lost-copied", what: "a copy without objects that the source has lost passes for complete",
+		edits: []edit{{"copier/logwriter/copy.go", "	if err := c.check(ctx); err != nil {\n		return err\n	}\n", ""}},
+		pkg:   "copier/logwriter", test: "TestCopyOfDamage",
 	},
 	{
 		id: "bundle-as-is", what: "a frame is taken from a bundle without being looked at",

@@ -5,8 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"reflect"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -41,9 +40,11 @@ type CopyReport struct {
 }
 
 // Copy copies the log of a replica object by object, with all its entries, and so who owns it: a writer that is given the other stores goes
-// on there. Each frame is verified on the way. What was copied before, by a call that was interrupted or from an older state, is continued; any
-// other log there is left alone, with ErrNotContinued. Nobody may append to the copy meanwhile, nor read it before it was complete once; the source may be appended to
-// and pruned. After an error what is there is a whole log of older entries, or none.
+// on there. Each frame is verified on the way; at the end the copy is looked through for objects that are missing or too short. Bundles that
+// are damaged or missing are made anew. What was copied before, by a call that was interrupted or from an older state, is continued; any other
+// log there is left alone, with ErrNotContinued. Nobody may append to the copy meanwhile, nor read it before it was complete once; the source
+// may be appended to and pruned. After an error what is there is a whole log of older entries, or none; if the error says that the source is
+// damaged, newer entries lack what the source lacks, and once that is mended the next call goes on.
 func Copy(ctx context.Context, from, to Stores, name string, o CopyOptions) (CopyReport, error) {
 	if o.Jobs <= 0 {
 		o.Jobs = 8
@@ -65,9 +66,11 @@ type copying struct {
 	source, copied *logrep.Log
 
 	there   uint64 // the newest entry of the copy, before
+	whole   uint64 // the entry with which it was complete, before
 	gaps    bool   // nobody reads the copy yet, so entries may be missing that were pruned
 	entries []logrep.Item
 	packs   []store.Info
+	packSums
 
 	mu          sync.Mutex // guards report and what follows, and is held while reporting
 	report      CopyReport
@@ -95,6 +98,9 @@ func (c *copying) run(ctx context.Context) error {
 	if err := c.copyPruned(ctx, head.Entry.Number); err != nil {
 		return err
 	}
+	if err := c.check(ctx); err != nil {
+		return err
+	}
 	c.report.Head = head
 	if _, err := c.to.Entries.Put(ctx, remotelog.LatestKey(c.name), head.Encoded, store.Condition{}); err != nil {
 		return fmt.Errorf("put the copy of the newest header: %w", err)
@@ -104,9 +110,12 @@ func (c *copying) run(ctx context.Context) error {
 
 // compare finds the newest entry that was copied before, and fails if it is none of the source's.
 func (c *copying) compare(ctx context.Context, head *logrep.Head) error {
-	_, err := c.to.Entries.Head(ctx, remotelog.LatestKey(c.name))
+	latest, _, err := store.ReadAll(ctx, c.to.Entries, remotelog.LatestKey(c.name), remotelog.MaxHeader)
 	if c.gaps = store.IsNotExist(err); err != nil && !c.gaps {
 		return fmt.Errorf("look at the copy: %w", err)
+	}
+	if e, _, _, err := remotelog.DecodeEntry(latest); err == nil { // else it is complete with none
+		c.whole = e.Number
 	}
 	there, err := c.copied.Head(ctx, nil)
 	switch {
@@ -137,19 +146,33 @@ func (c *copying) compare(ctx context.Context, head *logrep.Head) error {
 
 // list lists what is to be copied, up to an entry.
 func (c *copying) list(ctx context.Context, newest uint64) error {
+	had := map[uint64]bool{}
+	if c.there > 0 {
+		for item, err := range c.copied.List(ctx, c.whole) {
+			if err != nil {
+				return fmt.Errorf("list entries of the copy: %w", err)
+			}
+			had[item.Number] = true
+		}
+	}
 	next := c.there + 1
-	for item, err := range c.source.List(ctx, c.there) {
+	for item, err := range c.source.List(ctx, c.whole) {
 		if err != nil {
 			return fmt.Errorf("list entries: %w", err)
 		}
 		if item.Number > newest {
 			break
 		}
-		if !c.gaps && item.Number != next {
-			// Who reads the copy counts on, and would take the gap for the end.
-			return fmt.Errorf("%w: entry %d was pruned in the source since", ErrNotContinued, next)
+		if had[item.Number] {
+			continue
 		}
-		next = item.Number + 1
+		if item.Number > c.there {
+			if !c.gaps && item.Number != next {
+				// Who reads the copy counts on, and would take the gap for the end.
+				return fmt.Errorf("%w: entry %d was pruned in the source since", ErrNotContinued, next)
+			}
+			next = item.Number + 1
+		}
 		c.entries = append(c.entries, item)
 		c.total += item.Info.Size
 	}
@@ -165,8 +188,12 @@ func (c *copying) list(ctx context.Context, newest uint64) error {
 			return fmt.Errorf("list packs: %w", err)
 		}
 		id, ok := remotelog.ParsePackKey(c.name, info.Key)
-		// Those made for entries that were copied were copied before these.
-		if ok && id.Entry > c.there && id.Entry <= newest && sizes[info.Key] != info.Size {
+		if !ok || id.Entry <= c.whole || id.Entry > newest {
+			continue
+		}
+		if sizes[info.Key] == info.Size {
+			c.add(id, packSum{size: info.Size})
+		} else {
 			c.packs = append(c.packs, info)
 			c.total += info.Size
 		}
@@ -190,17 +217,26 @@ func (c *copying) copyPacks(ctx context.Context) error {
 			if err == nil {
 				err = verifyFrames(body)
 			}
-			if err == nil {
-				_, err = c.to.Packs.Put(ctx, info.Key, body, store.Condition{})
+			id, _ := remotelog.ParsePackKey(c.name, info.Key)
+			switch {
+			case err == nil:
+				c.add(id, packSum{int64(len(body)), manifest.Sum(body)})
+				return c.putPack(ctx, info.Key, body)
+			case isUnreadable(err) && c.isBundle(ctx, id):
+				return nil // it is made anew
 			}
-			if err != nil {
-				return fmt.Errorf("pack %s: %w", info.Key, err)
-			}
-			c.count(0, 1, len(body))
-			return nil
+			return fmt.Errorf("pack %s: %w", info.Key, err)
 		})
 	}
 	return g.Wait()
+}
+
+func (c *copying) putPack(ctx context.Context, key string, body []byte) error {
+	if _, err := c.to.Packs.Put(ctx, key, body, store.Condition{}); err != nil {
+		return fmt.Errorf("pack %s: %w", key, err)
+	}
+	c.count(0, 1, len(body))
+	return nil
 }
 
 // verifyFrames checks frames that follow each other.
@@ -262,6 +298,9 @@ func (c *copying) copyEntries(ctx context.Context) error {
 		if err == nil {
 			e, n, _, err = remotelog.DecodeEntry(res.body)
 		}
+		if errors.Is(err, remotelog.ErrShort) {
+			err = fmt.Errorf("%w: it ends within the header", remotelog.ErrCorrupt)
+		}
 		if err == nil {
 			err = e.Check(c.name, item.Number)
 		}
@@ -270,6 +309,9 @@ func (c *copying) copyEntries(ctx context.Context) error {
 		}
 		if err == nil {
 			err = verifyFrames(res.body[n:])
+		}
+		if err == nil {
+			err = c.copyBundles(ctx, e)
 		}
 		if err == nil {
 			err = c.putEntry(ctx, e.Number, res.body)
@@ -308,38 +350,46 @@ func (c *copying) putEntry(ctx context.Context, number uint64, body []byte) erro
 // copyPruned adds the entries that are no recovery points in the source to those that are none in the copy. The list is read last, for it has
 // those that were pruned meanwhile.
 func (c *copying) copyPruned(ctx context.Context, newest uint64) error {
-	gone := map[uint64]bool{}
-	changed := false
-	for i, s := range []store.Store{c.to.Entries, c.from.Entries} {
-		b, _, err := store.ReadAll(ctx, s, remotelog.PrunedKey(c.name), remotelog.MaxPruned)
-		if store.IsNotExist(err) {
-			continue
-		}
-		var list []uint64
-		if err == nil {
-			list, err = remotelog.DecodePruned(c.name, b)
-		}
-		if err != nil {
-			return fmt.Errorf("list of pruned entries in %s: %w", s, err)
-		}
-		for _, n := range list {
-			if n < newest && !gone[n] {
-				gone[n] = true
-				changed = changed || i > 0
-			}
+	var lists [2]remotelog.Pruned
+	for i, log := range []*logrep.Log{c.copied, c.source} {
+		var err error
+		if lists[i], err = log.Pruned(ctx); err != nil {
+			return fmt.Errorf("list of pruned entries: %w", err)
 		}
 	}
+	all := lists[0].Clone()
+	all.Merge(lists[1].Before(newest)) // others may have come since, and so the newest one have been pruned
 	for _, item := range c.entries {
-		if !gone[item.Number] {
+		if !all.Has(item.Number) {
 			c.report.Points++
 		}
 	}
-	if !changed {
+	if reflect.DeepEqual(all, lists[0]) {
 		return nil
 	}
-	_, err := c.to.Entries.Put(ctx, remotelog.PrunedKey(c.name), remotelog.EncodePruned(c.name, slices.Sorted(maps.Keys(gone))), store.Condition{})
+	_, err := c.to.Entries.Put(ctx, remotelog.PrunedKey(c.name), remotelog.EncodePruned(c.name, all), store.Condition{})
 	if err != nil {
 		return fmt.Errorf("put the list of pruned entries: %w", err)
+	}
+	return nil
+}
+
+// check looks whether the copy has all that its entries need, as far as it was not complete before.
+func (c *copying) check(ctx context.Context) error {
+	faults := 0
+	var first *logrep.Fault
+	_, err := c.copied.Check(ctx, &logrep.CheckOptions{After: c.whole, Incomplete: true, Jobs: c.o.Jobs}, func(f *logrep.Fault) {
+		if faults++; first == nil {
+			first = f
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case faults > 1:
+		return fmt.Errorf("the source is damaged: %w, and %d more", first, faults-1)
+	case faults > 0:
+		return fmt.Errorf("the source is damaged: %w", first)
 	}
 	return nil
 }

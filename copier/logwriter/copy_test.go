@@ -2,7 +2,6 @@ package logwriter_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -41,21 +40,24 @@ func (p *past) same(to store.Store) {
 	if !maps.Equal(want, got) {
 		p.t.Errorf("the copy has the objects\n%v, want\n%v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
-	for n, data := range p.states {
-		if _, ok := got[remotelog.EntryKey(testName, n)]; ok && !slices.Contains(p.pruned(), n) && !bytes.Equal(restore(p.t, to, n), data) {
-			p.t.Errorf("entry %d restores to something else", n)
-		}
-	}
+	p.restorable(to)
 	sound(p.t, to)
 }
 
-func (p *past) pruned() []uint64 {
-	b, _, err := store.ReadAll(p.t.Context(), p.s, remotelog.PrunedKey(testName), remotelog.MaxPruned)
-	if store.IsNotExist(err) {
-		return nil
+// restorable says which of the recovery points of a copy are not what was appended.
+func (p *past) restorable(to store.Store) {
+	p.t.Helper()
+	pruned := p.pruned()
+	for _, n := range entries(p.t, to) {
+		if !pruned.Has(n) && !bytes.Equal(restore(p.t, to, n), p.states[n]) {
+			p.t.Errorf("entry %d restores to something else", n)
+		}
 	}
-	check(p.t, err)
-	list, err := remotelog.DecodePruned(testName, b)
+}
+
+func (p *past) pruned() remotelog.Pruned {
+	p.t.Helper()
+	list, err := logrep.New(p.s, p.s, testName).Pruned(p.t.Context())
 	check(p.t, err)
 	return list
 }
@@ -170,9 +172,7 @@ func TestCopyIsInterrupted(t *testing.T) {
 			}
 			break
 		}
-		if got := entries(t, to); len(got) > 0 {
-			sound(t, to)
-		}
+		p.restorable(to)
 		if _, err := p.copyTo(to); err != nil {
 			t.Fatalf("after request %d failed: %v", i, err)
 		}
@@ -180,32 +180,104 @@ func TestCopyIsInterrupted(t *testing.T) {
 	}
 }
 
-// TestCopyOfDamage copies nothing that is damaged.
+// TestCopyOfDamage: no copy of a damaged log looks complete, and it is continued once that is mended.
 func TestCopyOfDamage(t *testing.T) {
 	p := newPast(t, 25, time.Hour)
+	bundles := p.bundles()
 	for _, key := range keys(t, p.s, "") {
-		if key == remotelog.LatestKey(testName) {
+		if key == remotelog.LatestKey(testName) || slices.Contains(bundles, key) {
 			continue
 		}
 		whole := object(t, p.s, key)
-		damaged := bytes.Clone(whole)
-		damaged[len(damaged)/2]++
-		put := func(b []byte) {
-			_, err := p.s.Store.Put(t.Context(), key, b, store.Condition{})
-			check(t, err)
+		for what, damage := range damages(whole) {
+			put(t, p.s.Store, key, damage)
+			to := mem.New()
+			_, err := p.copyTo(to)
+			if _, herr := to.Head(t.Context(), remotelog.LatestKey(testName)); (err == nil) != (herr == nil) {
+				t.Errorf("%s is %s: got %v, and for the newest header %v", key, what, err, herr)
+			}
+			put(t, p.s.Store, key, whole)
+			if all := entries(t, p.s); key == remotelog.EntryKey(testName, all[len(all)-1]) && what == "deleted" {
+				continue // then it is whole without
+			}
+			if !errors.Is(err, remotelog.ErrCorrupt) && !store.IsNotExist(err) {
+				t.Errorf("%s is %s: got %v", key, what, err)
+			}
+			_, err = p.copyTo(to)
+			if check(t, err); t.Failed() {
+				t.FailNow()
+			}
+			p.same(to)
 		}
-		put(damaged)
-		to := mem.New()
-		if _, err := p.copyTo(to); !errors.Is(err, remotelog.ErrCorrupt) {
-			t.Errorf("%s is damaged: %v", key, err)
-		}
-		if _, err := to.Head(context.Background(), remotelog.LatestKey(testName)); !store.IsNotExist(err) {
-			t.Errorf("%s is damaged: the copy looks complete: %v", key, err)
-		}
-		put(whole)
 	}
 	if _, err := logwriter.Copy(t.Context(), logwriter.Stores{Packs: mem.New(), Entries: mem.New()}, logwriter.Stores{Packs: p.s, Entries: p.s},
 		testName, logwriter.CopyOptions{}); !store.IsNotExist(err) {
 		t.Errorf("nothing: %v", err)
 	}
+}
+
+// bundles returns the keys of all bundles.
+func (p *past) bundles() (bundles []string) {
+	p.t.Helper()
+	log := logrep.New(p.s, p.s, testName)
+	for _, n := range entries(p.t, p.s) {
+		h, err := log.Entry(p.t.Context(), n)
+		check(p.t, err)
+		for _, u := range h.Entry.Own() {
+			bundles = append(bundles, remotelog.PackKey(testName, u.Pack))
+		}
+	}
+	return bundles
+}
+
+// TestCopyOfDamagedBundle: bundles are second copies, so that the copy of a log has them whole if the entries are.
+func TestCopyOfDamagedBundle(t *testing.T) {
+	p := newPast(t, 45, time.Hour)
+	bundles := p.bundles()
+	if len(bundles) < 2 {
+		t.Fatalf("the bundles are %v", bundles)
+	}
+	whole := contents(t, p.s)
+	for i, key := range bundles {
+		all := damages([]byte(whole[key]))
+		all["swapped"] = []byte(whole[bundles[(i+1)%len(bundles)]])
+		for what, damage := range all {
+			put(t, p.s.Store, key, damage)
+			to := mem.New()
+			_, err := p.copyTo(to)
+			if check(t, err); t.Failed() {
+				t.Fatalf("%s is %s", key, what)
+			}
+			put(t, p.s.Store, key, []byte(whole[key]))
+			p.same(to)
+		}
+	}
+	// Without the entries there is nothing to make them of.
+	key := bundles[0]
+	put(t, p.s.Store, key, []byte("no frame"))
+	put(t, p.s.Store, remotelog.EntryKey(testName, 2), nil)
+	if _, err := p.copyTo(mem.New()); !store.IsNotExist(err) {
+		t.Errorf("neither bundle nor entries: %v", err)
+	}
+}
+
+// damages returns what may become of an object.
+func damages(whole []byte) map[string][]byte {
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)/2]++
+	all := map[string][]byte{"flipped": flipped, "cut short": whole[:len(whole)/2], "empty": {}, "deleted": nil}
+	if _, n, err := remotelog.FrameLen(whole); err == nil && n < len(whole) {
+		all["cut behind a frame"] = whole[:n]
+	}
+	return all
+}
+
+// put puts an object, or deletes it if there is nothing to put.
+func put(t testing.TB, s store.Store, key string, b []byte) {
+	t.Helper()
+	err := s.Delete(t.Context(), key)
+	if b != nil {
+		_, err = s.Put(t.Context(), key, b, store.Condition{})
+	}
+	check(t, err)
 }

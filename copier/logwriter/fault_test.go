@@ -10,6 +10,7 @@ import (
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/internal/storefault"
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 	"github.com/boule-db/boule/store/mem"
@@ -177,6 +178,29 @@ func TestLostReply(t *testing.T) {
 			t.Errorf("%s: again: %d requests, want %d", f.name, n, f.then)
 		}
 	}
+}
+
+// TestCopyIsRefreshed: if the first copy of the newest entry can't be put, the next entry comes with one.
+func TestCopyIsRefreshed(t *testing.T) {
+	r := newRig(t, logwriter.Options{})
+	latest := remotelog.LatestKey(testName)
+	fail := true
+	faults := storefault.New(r.s, func(c storefault.Call) storefault.Fault {
+		return storefault.Fault{Fail: fail && c.Key == latest && c.Verb == store.VerbPut}
+	})
+	r.w = logwriter.New(faults, faults, testName, logwriter.Options{Owner: owner(1)})
+	data := random(300_000, 1)
+	r.append(data)
+	if _, err := r.s.Head(t.Context(), latest); !store.IsNotExist(err) {
+		t.Fatalf("the copy: %v", err)
+	}
+	fail = false
+	data[0]++
+	r.append(data)
+	if e, _, _, err := remotelog.DecodeEntry(object(t, r.s, latest)); err != nil || e.Number != 2 {
+		t.Errorf("the copy: %+v, %v", e, err)
+	}
+	sound(t, r.s)
 }
 
 // TestDelayed lets a put be carried out only after its writer has given up on it.

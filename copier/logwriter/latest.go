@@ -13,10 +13,11 @@ import (
 // entry.
 func (w *Writer) refresh(ctx context.Context) {
 	n, every := w.head.number(), uint64(w.o.LatestEvery)
-	if n > 1 && n%every != 0 && (w.latest == 0 || n-w.latest < every) {
+	if n > 1 && n%every != 0 && !w.failed && (w.latest == 0 || n-w.latest < every) {
 		return
 	}
-	if err := w.putLatest(ctx, w.head); err != nil {
+	err := w.putLatest(ctx, w.head)
+	if w.failed = err != nil; w.failed {
 		w.o.Logger.Warn("cannot refresh the copy of the newest entry", "name", w.name, "error", err)
 	}
 }

@@ -92,11 +92,11 @@ type pruning struct {
 	log            *logrep.Log
 
 	newest *logrep.Head
-	recent uint64        // entries from this on are kept
-	items  []logrep.Item // all entries
-	list   []uint64      // those that were pruned before, though some may be gone
-	info   store.Info    // of the object that says so
-	listed bool          // there is one
+	recent uint64           // entries from this on are kept
+	items  []logrep.Item    // all entries
+	list   remotelog.Pruned // what was pruned before
+	info   store.Info       // of the object that says so
+	listed bool             // there is one
 	named  map[remotelog.ObjectID]bool
 	blocks []remotelog.Block // of the entry that was looked at last
 	report PruneReport
@@ -118,11 +118,11 @@ func (p *pruning) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gone := p.decide(points)
+	pruned := p.decide(points)
 	if err := p.mark(ctx); err != nil {
 		return err
 	}
-	pruned := p.sweepEntries(gone)
+	p.sweepEntries(&pruned)
 	if err := p.sweepPacks(ctx); err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (p *pruning) points(ctx context.Context) ([]Point, error) {
 	var points []Point
 	cutoff := p.o.Now().Add(-p.o.Grace)
 	for _, item := range p.items {
-		if _, pruned := slices.BinarySearch(p.list, item.Number); !pruned {
+		if !p.list.Has(item.Number) {
 			points = append(points, Point{item.Number, item.Info.ModTime})
 			if p.recent == 0 || !item.Info.ModTime.After(cutoff) {
 				p.recent = item.Number // it was the newest when the grace began
@@ -209,23 +209,40 @@ func (p *pruning) points(ctx context.Context) ([]Point, error) {
 	return points, g.Wait()
 }
 
-// decide returns the entries that are recovery points no longer.
-func (p *pruning) decide(points []Point) (gone map[uint64]bool) {
+// decide returns which entries are recovery points no longer.
+func (p *pruning) decide(points []Point) (pruned remotelog.Pruned) {
 	var others []Point
 	p.report.Kept, others = p.policy.Apply(points)
-	gone = make(map[uint64]bool)
-	for _, n := range p.list {
-		gone[n] = true
-	}
+	pruned = p.list.Clone()
 	for _, point := range slices.Backward(others) {
 		if point.Entry >= p.recent {
 			p.report.Recent++
 			continue
 		}
-		gone[point.Entry] = true
+		pruned.Add(remotelog.Run{First: point.Entry, Last: point.Entry})
 		p.report.Pruned = append(p.report.Pruned, point.Entry)
 	}
-	return gone
+	p.lost(&pruned)
+	pruned.Unlisted = min(pruned.Unlisted, p.newest.Entry.Number) // what goes from now on is listed
+	return pruned
+}
+
+// lost adds to what is pruned those entries that are gone already, if so are those on both sides: they would not be kept, either. Others
+// that are gone, and not for being pruned, are left to those who check the log.
+func (p *pruning) lost(pruned *remotelog.Pruned) {
+	next, before := uint64(1), true
+	for _, item := range p.items {
+		now := pruned.Has(item.Number)
+		if item.Number > next {
+			for _, r := range pruned.Missing(next, item.Number-1) {
+				p.o.Logger.Warn("entries are gone, and not for being pruned", "name", p.name, "from", r.First, "to", r.Last)
+				if before && now {
+					pruned.Add(r)
+				}
+			}
+		}
+		next, before = item.Number+1, now
+	}
 }
 
 // mark notes what the entries need that are kept. Of the recent ones it looks at the oldest: what one names is named by the one before
@@ -282,12 +299,11 @@ func (p *pruning) keeps(first, end uint64) bool {
 	return end > p.recent || slices.ContainsFunc(p.report.Kept, func(k Kept) bool { return k.Entry >= first && k.Entry < end })
 }
 
-// sweepEntries finds the entries that can be removed, and returns all that are there and are no recovery points.
-func (p *pruning) sweepEntries(gone map[uint64]bool) (pruned []uint64) {
+// sweepEntries finds the entries that can be removed.
+func (p *pruning) sweepEntries(pruned *remotelog.Pruned) {
 	for _, item := range p.items {
 		id := remotelog.ObjectID{Entry: item.Number}
-		if gone[item.Number] {
-			pruned = append(pruned, item.Number)
+		if pruned.Has(item.Number) {
 			// Of what was pruned with a shorter grace, recent ones may have frames that those behind them name.
 			if !p.named[id] && item.Number < p.recent {
 				p.dead = append(p.dead, deadObject{item.Info, id})
@@ -298,7 +314,6 @@ func (p *pruning) sweepEntries(gone map[uint64]bool) (pruned []uint64) {
 		p.report.LeftEntries++
 		p.report.LeftBytes += item.Info.Size
 	}
-	return pruned
 }
 
 // sweepPacks finds the packs that can be removed. Those made for a recent entry, or for one that is not there yet, can't.
@@ -356,9 +371,9 @@ func (p *pruning) again(ctx context.Context) error {
 }
 
 // writeList writes down which entries are no recovery points any more, before anything is removed that they name. That
-// includes those that are removed themselves: they don't go all at once.
-func (p *pruning) writeList(ctx context.Context, pruned []uint64) error {
-	if !slices.ContainsFunc(pruned, func(n uint64) bool { _, known := slices.BinarySearch(p.list, n); return !known }) {
+// includes those that are removed themselves: they don't go all at once, and who misses one sees that it was not lost.
+func (p *pruning) writeList(ctx context.Context, pruned remotelog.Pruned) error {
+	if reflect.DeepEqual(pruned, p.list) {
 		return nil
 	}
 	key, body := remotelog.PrunedKey(p.name), remotelog.EncodePruned(p.name, pruned)

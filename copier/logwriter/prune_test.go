@@ -3,6 +3,7 @@ package logwriter_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/zeebo/xxh3"
 
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/internal/storefault"
@@ -170,13 +172,9 @@ func (p *past) compact() {
 // points returns the recovery points, each of which must restore to what was appended.
 func (p *past) points() (list []uint64) {
 	p.t.Helper()
-	var pruned []uint64
-	if b, _, err := store.ReadAll(p.t.Context(), p.s, remotelog.PrunedKey(testName), 1<<20); err == nil {
-		pruned, err = remotelog.DecodePruned(testName, b)
-		check(p.t, err)
-	}
+	pruned := p.pruned()
 	for _, n := range entries(p.t, p.s) {
-		if slices.Contains(pruned, n) {
+		if pruned.Has(n) {
 			continue
 		}
 		list = append(list, n)
@@ -295,6 +293,88 @@ func TestPrune(t *testing.T) {
 	_, leftSize = p.size()
 	if _, needed, _ := footprint(t, p.s, r.Newest); leftSize > needed+200_000 {
 		t.Errorf("%d bytes are left, of which %d are needed", leftSize, needed)
+	}
+}
+
+// TestPruneLost: entries that are lost are not taken for pruned ones, until those around them go.
+func TestPruneLost(t *testing.T) {
+	p := newPast(t, 60, time.Hour)
+	p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
+	r := p.prune(logwriter.Policy{Last: 50})
+	last := r.Pruned[len(r.Pruned)-1]
+	kept := numbers(r.Kept)
+	lost := []uint64{1, last + 1, kept[10], kept[11], kept[20]}
+	gone := func() (gone []string) {
+		t.Helper()
+		_, err := logrep.New(p.s, p.s, testName).Check(t.Context(), nil, func(f *logrep.Fault) {
+			if n, ok := remotelog.ParseEntryKey(testName, f.Object); ok && strings.Contains(f.Error(), "not for being pruned") {
+				gone = append(gone, fmt.Sprint(n))
+			}
+		})
+		check(t, err)
+		return gone
+	}
+	if got := gone(); len(got) > 0 {
+		t.Fatalf("before, entries %v are missed", got)
+	}
+	for _, n := range lost {
+		put(t, p.s.Store, remotelog.EntryKey(testName, n), nil)
+	}
+	if got, want := gone(), []string{fmt.Sprint(last + 1), fmt.Sprint(kept[10]), fmt.Sprint(kept[20])}; !slices.Equal(got, want) {
+		t.Errorf("entries %v are missed, want %v", got, want) // the first is pruned, the fourth told with the third
+	}
+	for _, c := range []struct {
+		last int
+		want []string
+	}{{35, []string{fmt.Sprint(kept[20])}}, {29, []string{fmt.Sprint(kept[20])}}, {10, nil}} { // 29 are behind it
+		p.prune(logwriter.Policy{Last: c.last})
+		if got := gone(); !slices.Equal(got, c.want) {
+			t.Errorf("only %d are kept: entries %v are missed, want %v", c.last, got, c.want)
+		}
+	}
+}
+
+// TestPruneOldList goes on from a list of the first version, which does not have what was removed.
+func TestPruneOldList(t *testing.T) {
+	p := newPast(t, 60, time.Hour)
+	p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
+	p.prune(logwriter.Policy{Last: 30})
+	pruned := p.pruned()
+	b, _ := remotelog.NameSum(testName).AppendBinary([]byte("boulegon\x01"))
+	var steps []byte
+	count, before := 0, uint64(0)
+	for _, n := range entries(t, p.s) {
+		if pruned.Has(n) {
+			steps = append(steps, byte(n-before))
+			before = n
+			count++
+		}
+	}
+	b = append(append(b, byte(count)), steps...)
+	put(t, p.s.Store, remotelog.PrunedKey(testName), binary.BigEndian.AppendUint64(b, xxh3.Hash(b)))
+	all := p.points()
+	if len(all) != 30 || before < 3 {
+		t.Fatalf("%d recovery points, %d was pruned", len(all), before)
+	}
+	sound(t, p.s)
+	p.prune(logwriter.Policy{Last: 20})
+	if got := p.points(); !slices.Equal(got, all[10:]) {
+		t.Errorf("recovery points %v of %v", got, all)
+	}
+	sound(t, p.s)
+	// What is lost from then on is missed.
+	newest := all[len(all)-1]
+	for range 3 {
+		p.next()
+	}
+	check(t, p.w.Close(t.Context()))
+	put(t, p.s.Store, remotelog.EntryKey(testName, newest+2), nil)
+	pruned = p.pruned()
+	if got, want := pruned.Missing(1, newest+2), []remotelog.Run{{First: newest, Last: newest + 2}}; !slices.Equal(got, want) {
+		t.Errorf("not listed, but to be there: %v, want %v", got, want)
+	}
+	if _, err := p.copyTo(mem.New()); !store.IsNotExist(err) {
+		t.Errorf("copied without entry %d: %v", newest+2, err)
 	}
 }
 

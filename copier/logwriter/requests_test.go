@@ -52,7 +52,7 @@ func TestRequests(t *testing.T) {
 	step("close when the copy is stale", verbs{"get": 1, "put": 1}, func() { check(t, r.w.Close(t.Context())) })
 
 	r.restart()
-	step("restart, unchanged", verbs{"get": 2}, func() { // the copy, the 19th
+	step("restart, unchanged", verbs{"get": 3}, func() { // the copy, the 19th, the 20th
 		s := take(data, r.n)
 		_, err := r.w.Append(t.Context(), s.m, s)
 		check(t, err)

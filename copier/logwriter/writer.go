@@ -54,6 +54,7 @@ type Writer struct {
 	blocks blockCache       // of head
 	spent  map[int]spending // by block; less than it was, if the entry was read
 	latest uint64           // the copy of the newest entry is that of this one; 0 if unknown
+	failed bool             // to refresh it
 	plain  ternary          // the store ignores conditions
 	// Objects of which most was found to be needed, when that were so many pages, plus one.
 	solid  map[remotelog.ObjectID]int

@@ -25,6 +25,10 @@ type CheckOptions struct {
 	Shift uint32
 	// Jobs is how many requests are under way at a time; 0 means 16.
 	Jobs int
+	// After is the number of the last entry that is not checked; 0 means that all are.
+	After uint64
+	// Incomplete says that it is no fault if remotelog.LatestKey is not there.
+	Incomplete bool
 	// Progress is called as entries are done. Data are fetched for many of them at a time.
 	Progress func(done, total int)
 }
@@ -78,7 +82,8 @@ type checker struct {
 	stopped func() error
 
 	entries []entrySize
-	pruned  []uint64                      // those that are only still there, which need not be whole
+	pruned  remotelog.Pruned              // those that need be neither there nor whole
+	gone    remotelog.Pruned              // those that were told to be missing
 	sizes   map[remotelog.ObjectID]int64  // bytes of frames that an object has at most
 	used    map[remotelog.ObjectID]bool   // objects that are named
 	lost    map[remotelog.ObjectID]bool   // objects that were told to be missing or too short
@@ -130,6 +135,9 @@ func (c *checker) run(ctx context.Context) error {
 	if err := c.list(ctx); err != nil {
 		return err
 	}
+	if err := c.missing(ctx); err != nil {
+		return err
+	}
 	done := 0
 	for item, f := range c.l.heads(ctx, c.items) {
 		if err := c.entry(ctx, item, f); err != nil {
@@ -158,6 +166,7 @@ func (c *checker) list(ctx context.Context) (err error) {
 		if err = c.bad(err); err != nil {
 			return err
 		}
+		c.pruned.Unlisted = remotelog.MaxNumber // nobody knows which were
 	}
 	for item, err := range c.l.List(ctx, 0) {
 		if err != nil {
@@ -181,10 +190,46 @@ func (c *checker) list(ctx context.Context) (err error) {
 	return nil
 }
 
-// items yields the entries of the list.
+// missing reports entries that are neither there nor pruned.
+func (c *checker) missing(ctx context.Context) (err error) {
+	missing := c.gaps()
+	if len(missing) > 0 {
+		// They may have been pruned meanwhile.
+		if c.pruned, err = c.l.Pruned(ctx); err != nil {
+			return c.bad(err)
+		}
+		missing = c.gaps()
+	}
+	for _, r := range missing {
+		c.gone.Add(r)
+		what := fmt.Sprintf("entry %d is gone", r.First)
+		if r.Last > r.First {
+			what = fmt.Sprintf("entries %d to %d are gone", r.First, r.Last)
+		}
+		err := fmt.Errorf("%s, and not for being pruned: %w", what, store.ErrNotExist)
+		if err := c.bad(&Fault{Object: remotelog.EntryKey(c.l.name, r.First), Err: err}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gaps returns the entries before the newest one that are not in the list, though not pruned.
+func (c *checker) gaps() (missing []remotelog.Run) {
+	next := c.opts.After + 1
+	for _, e := range c.entries {
+		if e.number > next {
+			missing = append(missing, c.pruned.Missing(next, e.number-1)...)
+		}
+		next = max(next, e.number+1)
+	}
+	return missing
+}
+
+// items yields the entries of the list that are checked.
 func (c *checker) items(yield func(Item, error) bool) {
 	for _, e := range c.entries {
-		if !yield(Item{Number: e.number, Info: store.Info{Size: e.size}}, nil) {
+		if e.number > c.opts.After && !yield(Item{Number: e.number, Info: store.Info{Size: e.size}}, nil) {
 			return
 		}
 	}
@@ -204,7 +249,7 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 	e := f.head.Entry
 	c.last = f.head
 	c.sizes[remotelog.ObjectID{Entry: e.Number}] = item.Info.Size - int64(f.head.HeaderLen)
-	if isPruned(c.pruned, e.Number) {
+	if c.pruned.Has(e.Number) {
 		c.last = nil
 		return nil
 	}
@@ -268,7 +313,7 @@ func (c *checker) anyKept(first, end uint64) bool {
 		if e.number >= end {
 			break
 		}
-		if !isPruned(c.pruned, e.number) {
+		if !c.pruned.Has(e.number) {
 			return true
 		}
 	}
@@ -342,7 +387,7 @@ func (c *checker) there(e *remotelog.Entry, p remotelog.Place) (bool, error) {
 	if ok && p.End() <= size {
 		return true, nil
 	}
-	if c.lost[p.Object] {
+	if c.lost[p.Object] || p.Object.Part == 0 && c.gone.Has(p.Object.Entry) {
 		return false, nil
 	}
 	c.lost[p.Object] = true
@@ -358,8 +403,10 @@ func (c *checker) latest(ctx context.Context) error {
 	key := remotelog.LatestKey(c.l.name)
 	b, info, err := store.ReadAll(ctx, c.l.entries, key, remotelog.MaxHeader)
 	switch {
+	case errors.Is(err, store.ErrNotExist) && len(c.entries) > 0 && !c.opts.Incomplete:
+		return c.bad(&Fault{Object: key, Err: fmt.Errorf("the copy of the header of a recent entry, %s, is gone, so that readers have to list: %w", key, err)})
 	case errors.Is(err, store.ErrNotExist):
-		return nil // as before the first one is put
+		return nil
 	case errors.Is(err, store.ErrTooLarge):
 		return c.bad(&Fault{Object: key, Err: corrupt("%w", err)})
 	case err != nil:

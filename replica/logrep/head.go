@@ -51,7 +51,7 @@ func (l *Log) RecoveryPoint(ctx context.Context, number uint64) (*Head, error) {
 	if err != nil {
 		return nil, err
 	}
-	if isPruned(pruned, number) {
+	if pruned.Has(number) {
 		return nil, fmt.Errorf("%w: entry %d of %s was pruned", ErrNotFound, number, l.name)
 	}
 	return h, nil
@@ -159,6 +159,7 @@ func (l *Log) newestEntry(ctx context.Context, last *Head) (*Head, error) {
 	if err != nil {
 		return nil, err
 	}
+	cold := from != nil && last == nil
 	if from == nil {
 		number, err := l.lastListed(ctx)
 		if err != nil {
@@ -170,7 +171,19 @@ func (l *Log) newestEntry(ctx context.Context, last *Head) (*Head, error) {
 			}
 		}
 	}
-	return l.gallop(ctx, newer(last, from))
+	newest, err := l.gallop(ctx, newer(last, from))
+	for cold && err == nil {
+		// Should the next one be lost, those behind it are not.
+		beyond, berr := l.entry(ctx, newest.Entry.Number+2)
+		switch {
+		case errors.Is(berr, store.ErrNotExist):
+			return newest, nil
+		case berr != nil:
+			return nil, berr
+		}
+		newest, err = l.gallop(ctx, beyond)
+	}
+	return newest, err
 }
 
 // gallop returns the newest entry, given one so new that there are no gaps from there on.

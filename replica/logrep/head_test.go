@@ -77,6 +77,33 @@ func TestHead(t *testing.T) {
 	}
 }
 
+// TestHeadWithLostEntry: an entry that is lost is not taken for the end by whoever opens the log.
+func TestHeadWithLostEntry(t *testing.T) {
+	const n, copied = 40, 16
+	w := short(t, n)
+	h, err := w.log().Entry(t.Context(), copied)
+	check(t, err)
+	for lost := uint64(copied + 1); lost < n; lost++ {
+		_, err = w.entries.Put(t.Context(), remotelog.LatestKey(name), h.Encoded, store.Condition{})
+		check(t, err)
+		key := remotelog.EntryKey(name, lost)
+		whole, _, err := store.ReadAll(t.Context(), w.entries, key, 1<<20)
+		check(t, err)
+		check(t, w.entries.Delete(t.Context(), key))
+		newest, err := w.log().Head(t.Context(), nil)
+		check(t, err)
+		if newest.Entry.Number != n {
+			t.Errorf("without entry %d the newest is %d", lost, newest.Entry.Number)
+		}
+		list, _ := faults(t, w.log(), 0)
+		if len(list) != 1 || list[0].Object != key {
+			t.Errorf("without entry %d: faults %v", lost, list)
+		}
+		_, err = w.entries.Put(t.Context(), key, whole, store.Condition{})
+		check(t, err)
+	}
+}
+
 // TestHeadOfSparseLog finds the newest of some entries wherever they are, without a copy.
 func TestHeadOfSparseLog(t *testing.T) {
 	w := short(t, 60)

@@ -42,7 +42,7 @@ func (l *Log) List(ctx context.Context, after uint64) iter.Seq2[Item, error] {
 }
 
 // after returns the first entry with a number greater than that one, but for those that are pruned, if there is one.
-func (l *Log) after(ctx context.Context, number uint64, pruned []uint64) (Item, bool, error) {
+func (l *Log) after(ctx context.Context, number uint64, pruned *remotelog.Pruned) (Item, bool, error) {
 	for item, err := range l.kept(ctx, number, pruned) {
 		return item, err == nil, err
 	}
@@ -52,7 +52,7 @@ func (l *Log) after(ctx context.Context, number uint64, pruned []uint64) (Item, 
 // lastListed returns the number of the newest entry, whatever gaps there are: it asks whether anything comes after some
 // number, and halves what is left.
 func (l *Log) lastListed(ctx context.Context) (uint64, error) {
-	newest, ok, err := l.after(ctx, 0, nil)
+	newest, ok, err := l.after(ctx, 0, &remotelog.Pruned{})
 	if err != nil {
 		return 0, err
 	}
@@ -66,7 +66,7 @@ func (l *Log) lastListed(ctx context.Context) (uint64, error) {
 		if none > 0 {
 			number = newest.Number + (none-newest.Number)/2
 		}
-		next, ok, err := l.after(ctx, number, nil)
+		next, ok, err := l.after(ctx, number, &remotelog.Pruned{})
 		switch {
 		case err != nil:
 			return 0, err
@@ -98,7 +98,7 @@ func (l *Log) History(ctx context.Context) iter.Seq2[Point, error] {
 			yield(Point{}, err)
 			return
 		}
-		for item, h := range l.heads(ctx, l.kept(ctx, 0, pruned)) {
+		for item, h := range l.heads(ctx, l.kept(ctx, 0, &pruned)) {
 			p := Point{Entry: item.Number, ObjectSize: item.Info.Size}
 			if h.err == nil {
 				e := h.head.Entry
@@ -201,7 +201,7 @@ func (l *Log) at(ctx context.Context, t time.Time) (*Head, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &search{l: l, t: t, newest: newest, pruned: pruned, heads: map[uint64]*Head{newest.Entry.Number: newest}}
+	s := &search{l: l, t: t, newest: newest, pruned: &pruned, heads: map[uint64]*Head{newest.Entry.Number: newest}}
 	// What the clock of the store says when that of the writer says t.
 	listed := t.Add(info.ModTime.Sub(newest.Entry.Appended))
 	h, ok, err := s.run(ctx, func(_ context.Context, item Item) (bool, error) { return !item.Info.ModTime.After(listed), nil })
@@ -219,9 +219,9 @@ func (l *Log) at(ctx context.Context, t time.Time) (*Head, error) {
 type search struct {
 	l      *Log
 	t      time.Time
-	newest *Head            // which was not
-	pruned []uint64         // those that are no recovery points
-	heads  map[uint64]*Head // that were read
+	newest *Head             // which was not
+	pruned *remotelog.Pruned // those that are no recovery points
+	heads  map[uint64]*Head  // that were read
 }
 
 // early says whether an entry was appended at t or before.

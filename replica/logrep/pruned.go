@@ -4,41 +4,33 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
 
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/store"
 )
 
-// Pruned returns the numbers, ascending, of those entries that are no recovery points any more, though the objects of some are
-// still there, for frames in them that others need. It takes one request.
-func (l *Log) Pruned(ctx context.Context) ([]uint64, error) {
+// Pruned returns which entries are no recovery points any more. It takes one request.
+func (l *Log) Pruned(ctx context.Context) (remotelog.Pruned, error) {
 	key := remotelog.PrunedKey(l.name)
 	b, _, err := store.ReadAll(ctx, l.entries, key, remotelog.MaxPruned)
 	if errors.Is(err, store.ErrNotExist) && !errors.Is(err, store.ErrNoBucket) {
-		return nil, nil
+		return remotelog.Pruned{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return remotelog.Pruned{}, err
 	}
-	numbers, err := remotelog.DecodePruned(l.name, b)
+	pruned, err := remotelog.DecodePruned(l.name, b)
 	if err != nil {
-		return nil, &Fault{Object: key, Err: err}
+		return remotelog.Pruned{}, &Fault{Object: key, Err: err}
 	}
-	return numbers, nil
-}
-
-// isPruned says whether a number is among those that Pruned returned.
-func isPruned(pruned []uint64, number uint64) bool {
-	_, found := slices.BinarySearch(pruned, number)
-	return found
+	return pruned, nil
 }
 
 // kept is List without those that are pruned.
-func (l *Log) kept(ctx context.Context, after uint64, pruned []uint64) iter.Seq2[Item, error] {
+func (l *Log) kept(ctx context.Context, after uint64, pruned *remotelog.Pruned) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		for item, err := range l.List(ctx, after) {
-			if err == nil && isPruned(pruned, item.Number) {
+			if err == nil && pruned.Has(item.Number) {
 				continue
 			}
 			if !yield(item, err) {
