@@ -37,6 +37,14 @@ type Run struct{ First, Last uint64 }
 // Runs returns what is listed, ascending; no run touches the next.
 func (p *Pruned) Runs() []Run { return slices.Clip(p.runs) }
 
+// Last returns the greatest number that is listed, or 0. The newest entry has a greater one.
+func (p *Pruned) Last() uint64 {
+	if len(p.runs) == 0 {
+		return 0
+	}
+	return p.runs[len(p.runs)-1].Last
+}
+
 // Has says whether an entry is listed.
 func (p *Pruned) Has(number uint64) bool {
 	i := p.at(number)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,8 +22,9 @@ func newPrune(a *app) *cobra.Command {
 		Short: "Remove old states from a replica, and what nothing else needs",
 		Long: `Prune keeps those entries of 'boule history' that one of the --keep flags says, and always the newest, and
 removes the others; then the objects that nothing needs which is kept. It may run beside whoever writes and
-reads the replica: what is younger than --grace stays. With a negative number a flag keeps all of its kind.
---dry-run tells what would go.`,
+reads the replica: what was the newest state within --grace stays, and all that it needs. Only a restore of an older
+state, which this very command removes, can lose objects then; it fails, and leaves no file. With a negative
+number a flag keeps all of its kind. --dry-run tells what would go.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if within != "" {
@@ -42,13 +44,16 @@ reads the replica: what is younger than --grace stays. With a negative number a 
 			if err != nil {
 				return err
 			}
-			reports, err := firstOfRefs(a, refs, func(ref string) ([]boule.PruneReport, error) {
-				return boule.Prune(cmd.Context(), ref, policy, &opts, a.cfg)
+			var done []boule.PruneReport // also if others fail
+			_, err = firstOfRefs(a, refs, func(ref string) ([]boule.PruneReport, error) {
+				reports, err := boule.Prune(cmd.Context(), ref, policy, &opts, a.cfg)
+				done = append(done, reports...)
+				return reports, err
 			})
-			if err != nil {
-				return err
+			if err == nil || len(done) > 0 {
+				err = errors.Join(err, a.printPruned(done, opts.DryRun))
 			}
-			return a.printPruned(reports, opts.DryRun)
+			return err
 		},
 	}
 	flags := cmd.Flags()

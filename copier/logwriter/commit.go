@@ -54,7 +54,7 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 	}
 	info.Key = remotelog.EntryKey(w.name, a.e.Number)
 	w.last = &logrep.Head{Entry: a.e, Info: info, Encoded: header, HeaderLen: len(header)}
-	w.head, w.sure = &head{Head: w.last, mine: true}, start
+	w.head, w.sure, w.mine = &head{Head: w.last}, start, a.e.Number
 	w.spent, w.owned = a.spent, true
 	for i := range a.known {
 		w.pages.set(&a.known[i])
@@ -162,12 +162,16 @@ func (w *Writer) begin(ctx context.Context, key string, most int) (b []byte, inf
 
 // decode returns the entry whose object begins with b.
 func (w *Writer) decode(b []byte, info store.Info, number uint64) (*logrep.Head, error) {
+	return decode(w.entries, w.name, b, info, number)
+}
+
+func decode(s store.Store, name string, b []byte, info store.Info, number uint64) (*logrep.Head, error) {
 	e, n, _, err := remotelog.DecodeEntry(b)
 	if err == nil {
-		err = e.Check(w.name, number)
+		err = e.Check(name, number)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s in %s: %w", info.Key, w.entries, err)
+		return nil, fmt.Errorf("%s in %s: %w", info.Key, s, err)
 	}
 	return &logrep.Head{Entry: e, Info: info, Encoded: b[:n:n], HeaderLen: n}, nil
 }

@@ -156,7 +156,7 @@ func TestLostReply(t *testing.T) {
 		first, then int // requests
 	}{
 		{"carried out", storefault.Fault{Lost: true}, false, 2, 0},
-		{"not carried out", storefault.Fault{Fail: true, Err: store.ErrUnknownOutcome}, true, 2, 3},
+		{"not carried out", storefault.Fault{Fail: true, Err: store.ErrUnknownOutcome}, true, 2, 4},
 	} {
 		data[70_000]++
 		r.n++

@@ -38,7 +38,7 @@ func (w *Writer) probe(ctx context.Context, h *head) error {
 	// The first one may succeed, if there is no copy.
 	for range 2 {
 		body := binary.BigEndian.AppendUint64(slices.Clone(h.Encoded), rand.Uint64())
-		_, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), body, store.Condition{IfAbsent: true})
+		info, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), body, store.Condition{IfAbsent: true})
 		switch {
 		case errors.Is(err, store.ErrPrecondition):
 			w.plain = no
@@ -49,7 +49,7 @@ func (w *Writer) probe(ctx context.Context, h *head) error {
 		case err != nil:
 			return fmt.Errorf("probe the store for conditional puts: %w", err)
 		}
-		w.latest = h.number()
+		w.latest.number, w.latest.etag = h.number(), info.ETag
 	}
 	w.isPlain()
 	return nil

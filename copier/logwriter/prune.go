@@ -1,7 +1,6 @@
 package logwriter
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -184,6 +183,9 @@ func (p *pruning) points(ctx context.Context) ([]Point, error) {
 			}
 		}
 	}
+	if len(points) == 0 || points[len(points)-1].Entry != p.newest.Entry.Number {
+		return nil, fmt.Errorf("%w: %s lists the newest entry, %d", remotelog.ErrCorrupt, remotelog.PrunedKey(p.name), p.newest.Entry.Number)
+	}
 	// The times of objects are those of entries, unless somebody copied them. The first and the last entry tell.
 	first, err := p.log.Entry(ctx, points[0].Entry)
 	if err != nil {
@@ -358,16 +360,8 @@ func (p *pruning) again(ctx context.Context) error {
 		}
 	}
 	// A reader that begins at an old entry goes on until one is missing, so it must not begin before the gaps.
-	b, _, err := store.ReadAll(ctx, p.entries, remotelog.LatestKey(p.name), remotelog.MaxHeader)
-	if err != nil && !store.IsNotExist(err) {
-		return err
-	}
-	if !bytes.Equal(b, h.Encoded) {
-		if _, err := p.entries.Put(ctx, remotelog.LatestKey(p.name), h.Encoded, store.Condition{}); err != nil {
-			return fmt.Errorf("refresh the copy of the newest entry: %w", err)
-		}
-	}
-	return nil
+	latest := latestCopy{s: p.entries, name: p.name}
+	return latest.put(ctx, h, false)
 }
 
 // writeList writes down which entries are no recovery points any more, before anything is removed that they name. That

@@ -11,8 +11,7 @@ import (
 
 // A head is what is known of the newest entry.
 type head struct {
-	*logrep.Head      // nil if there is no entry
-	mine         bool // this Writer appended it
+	*logrep.Head // nil if there is no entry
 }
 
 // entry returns the entry, or nil.

@@ -41,7 +41,7 @@ func TestRequests(t *testing.T) {
 		_, err := r.w.Append(t.Context(), s.m, s)
 		check(t, err)
 	})
-	step("refresh", verbs{"get": 2}, func() { // the copy, the 18th, which there is not
+	step("refresh", verbs{"get": 3}, func() { // the copy, the 18th and the list of pruned ones, which there are not
 		h, err := r.w.Refresh(t.Context())
 		check(t, err)
 		if h.Entry.Number != 17 {
@@ -52,7 +52,7 @@ func TestRequests(t *testing.T) {
 	step("close when the copy is stale", verbs{"get": 1, "put": 1}, func() { check(t, r.w.Close(t.Context())) })
 
 	r.restart()
-	step("restart, unchanged", verbs{"get": 3}, func() { // the copy, the 19th, the 20th
+	step("restart, unchanged", verbs{"get": 4}, func() { // the copy, the 19th, the list of pruned ones, the 20th
 		s := take(data, r.n)
 		_, err := r.w.Append(t.Context(), s.m, s)
 		check(t, err)

@@ -3,12 +3,15 @@ package logwriter_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/internal/storefault"
 	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 )
 
@@ -98,7 +101,7 @@ func TestSure(t *testing.T) {
 	for _, c := range []struct {
 		pause time.Duration
 		gets  int
-	}{{time.Second, 0}, {59 * time.Second, 0}, {60 * time.Second, 1}, {time.Hour, 1}, {0, 0}, {-time.Second, 1}, {time.Second, 0}} {
+	}{{time.Second, 0}, {59 * time.Second, 0}, {60 * time.Second, 2}, {time.Hour, 2}, {0, 0}, {-time.Second, 2}, {time.Second, 0}} {
 		p.s.clock.set(p.s.clock.Now().Add(c.pause))
 		s.reset()
 		p.next()
@@ -111,6 +114,74 @@ func TestSure(t *testing.T) {
 	check(t, w.Close(t.Context()))
 	if e, _, _, err := remotelog.DecodeEntry(object(t, p.s, remotelog.LatestKey(testName))); err != nil || e.Number != uint64(len(p.states)) {
 		t.Errorf("the copy is that of entry %d, want %d, %v", e.Number, len(p.states), err)
+	}
+}
+
+// TestLateCopy lets the put of a copy of the newest entry arrive when others have appended and pruned. Where the store can tell it fails; where
+// not, the list of pruned entries shows everybody that it is late, and the next one that is put is right again.
+func TestLateCopy(t *testing.T) {
+	latest := remotelog.LatestKey(testName)
+	for _, plain := range []bool{false, true} {
+		t.Run(fmt.Sprint("plain:", plain), func(t *testing.T) {
+			p := newPast(t, 0, 0)
+			under := store.Store(p.s)
+			if plain {
+				under = unconditional{p.s}
+			}
+			late := false
+			s := storefault.New(under, func(call storefault.Call) storefault.Fault {
+				if late && call.Verb == store.VerbPut && call.Key == latest {
+					late = false
+					overtake(p, 2)
+				}
+				return storefault.Fault{}
+			})
+			zombie := logwriter.New(s, s, testName, logwriter.Options{Owner: owner(1), LatestEvery: 4, Now: p.s.clock.Now})
+			p.w = zombie
+			for i := range 4 {
+				late = i == 3
+				p.next()
+			}
+			if late {
+				t.Fatal("no copy was put")
+			}
+			e, _, _, err := remotelog.DecodeEntry(object(t, p.s, latest))
+			if check(t, err); (e.Number == 4) != plain {
+				t.Errorf("the copy is that of entry %d", e.Number)
+			}
+			var faults []string
+			_, err = logrep.New(p.s, p.s, testName).Check(t.Context(), nil, func(f *logrep.Fault) { faults = append(faults, f.Object) })
+			check(t, err)
+			if want := []string{latest}; plain != slices.Equal(faults, want) || !plain && len(faults) > 0 {
+				t.Errorf("faults in %v", faults)
+			}
+			newest := p.points()
+			if len(newest) != 1 || newest[0] != 24 {
+				t.Fatalf("recovery points %v", newest)
+			}
+			h, err := logrep.New(p.s, p.s, testName).Head(t.Context(), nil)
+			if check(t, err); h.Entry.Number != 24 {
+				t.Errorf("the newest entry is %d", h.Entry.Number)
+			}
+			// The zombie, and another process of its owner, are fenced; the other writer is not, nor who prunes.
+			data := bytes.Clone(p.d.data)
+			data[100_000]++
+			sn := take(data, 1000)
+			again := logwriter.New(under, under, testName, logwriter.Options{Owner: owner(1), Adopt: -1, Now: p.s.clock.Now})
+			for _, w := range []*logwriter.Writer{zombie, again} {
+				if _, err := w.Append(t.Context(), sn.m, sn); !errors.Is(err, logwriter.ErrFenced) {
+					t.Errorf("the zombie: %v", err)
+				}
+			}
+			p.w = logwriter.New(under, under, testName, logwriter.Options{Owner: owner(2), Now: p.s.clock.Now})
+			p.next()
+			p.prune(logwriter.Policy{Last: 1})
+			check(t, p.w.Close(t.Context()))
+			if got := p.points(); !slices.Equal(got, []uint64{24, 25}) {
+				t.Errorf("recovery points %v", got)
+			}
+			sound(t, p.s)
+		})
 	}
 }
 

@@ -53,9 +53,9 @@ type Writer struct {
 	pages  *pageMemory
 	blocks blockCache       // of head
 	spent  map[int]spending // by block; less than it was, if the entry was read
-	latest uint64           // the copy of the newest entry is that of this one; 0 if unknown
-	failed bool             // to refresh it
-	plain  ternary          // the store ignores conditions
+	latest latestCopy
+	mine   uint64  // newest entry that this Writer appended
+	plain  ternary // the store ignores conditions
 	// Objects of which most was found to be needed, when that were so many pages, plus one.
 	solid  map[remotelog.ObjectID]int
 	known  map[remotelog.ObjectID]object // which never change
@@ -88,9 +88,10 @@ func New(packs, entries store.Store, name string, o Options) *Writer {
 	packs, entries = counted{packs, o.Request}, counted{entries, o.Request}
 	return &Writer{
 		packs: packs, entries: entries, name: name, o: o,
-		log:   logrep.New(packs, entries, name),
-		pages: newPageMemory(o.Remember),
-		known: make(map[remotelog.ObjectID]object),
+		log:    logrep.New(packs, entries, name),
+		pages:  newPageMemory(o.Remember),
+		known:  make(map[remotelog.ObjectID]object),
+		latest: latestCopy{s: entries, name: name},
 	}
 }
 
@@ -188,12 +189,9 @@ func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take
 func (w *Writer) Close(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.head == nil || !w.head.mine || w.latest == w.head.number() {
+	if w.mine == 0 || w.last == nil || w.last.Entry.Number != w.mine || w.latest.number >= w.mine {
 		return nil
 	}
-	// Others may have appended meanwhile, and refreshed it: it must not go back, since entries may be gone from there on.
-	if copied, err := w.copied(ctx); err == nil && copied != nil && copied.Entry.Number >= w.head.number() {
-		return nil
-	}
-	return w.putLatest(ctx, w.head)
+	w.latest.etag = "" // others may have appended meanwhile, and refreshed it
+	return w.latest.put(ctx, w.last, w.plain == yes)
 }

@@ -192,6 +192,9 @@ func (c *checker) list(ctx context.Context) (err error) {
 
 // missing reports entries that are neither there nor pruned.
 func (c *checker) missing(ctx context.Context) (err error) {
+	if len(c.entries) == 0 && c.stats.Packs > 0 {
+		return c.bad(&Fault{Object: remotelog.EntryKey(c.l.name, 1), Err: fmt.Errorf("there is no entry, though there are packs (%d): all are lost, or the first upload has not ended: %w", c.stats.Packs, store.ErrNotExist)})
+	}
 	missing := c.gaps()
 	if len(missing) > 0 {
 		// They may have been pruned meanwhile.
@@ -416,6 +419,9 @@ func (c *checker) latest(ctx context.Context) error {
 	copied, err := c.l.head(e, b, length, info, 0, err)
 	if err != nil {
 		return c.bad(err)
+	}
+	if copied.Entry.Number <= c.pruned.Last() {
+		return c.bad(&Fault{Object: key, Err: corrupt("%s is that of entry %d, behind which others were pruned: readers that rely on it do not find the newest", key, copied.Entry.Number)})
 	}
 	h, err := c.l.Entry(ctx, copied.Entry.Number)
 	switch number := copied.Entry.Number; {

@@ -219,6 +219,20 @@ func TestMissingObjects(t *testing.T) {
 	}
 }
 
+// TestNoEntries: packs without any entry are no replica.
+func TestNoEntries(t *testing.T) {
+	w := small(t)
+	for _, o := range w.objects() {
+		if _, ok := remotelog.ParsePackKey(name, o.key); !ok {
+			check(t, o.s.Delete(t.Context(), o.key))
+		}
+	}
+	list, stats := faults(t, w.log(), 0)
+	if len(list) != 1 || !errors.Is(list[0], store.ErrNotExist) || stats.Packs == 0 {
+		t.Errorf("faults %v, %+v", list, stats)
+	}
+}
+
 // TestFailures lets every request of a restore, a read and a check fail: that is an error, but no fault of what is stored.
 func TestFailures(t *testing.T) {
 	w := small(t)

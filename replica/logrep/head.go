@@ -159,20 +159,22 @@ func (l *Log) newestEntry(ctx context.Context, last *Head) (*Head, error) {
 	if err != nil {
 		return nil, err
 	}
-	cold := from != nil && last == nil
 	if from == nil {
-		number, err := l.lastListed(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if last == nil || number > last.Entry.Number {
-			if from, err = l.Entry(ctx, number); err != nil {
-				return nil, err
-			}
-		}
+		return l.listedEntry(ctx, last)
 	}
 	newest, err := l.gallop(ctx, newer(last, from))
-	for cold && err == nil {
+	if err != nil {
+		return nil, err
+	}
+	pruned, err := l.Pruned(ctx)
+	switch {
+	case err == nil && pruned.Last() >= newest.Entry.Number, errors.Is(err, remotelog.ErrCorrupt):
+		// The newest one is behind all that are pruned: the copy has gone back, by a put that came late.
+		return l.listedEntry(ctx, last)
+	case err != nil:
+		return nil, err
+	}
+	for last == nil && err == nil {
 		// Should the next one be lost, those behind it are not.
 		beyond, berr := l.entry(ctx, newest.Entry.Number+2)
 		switch {
@@ -184,6 +186,22 @@ func (l *Log) newestEntry(ctx context.Context, last *Head) (*Head, error) {
 		newest, err = l.gallop(ctx, beyond)
 	}
 	return newest, err
+}
+
+// listedEntry returns the newest entry, which it looks for in the list.
+func (l *Log) listedEntry(ctx context.Context, last *Head) (*Head, error) {
+	number, err := l.lastListed(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case last != nil && number <= last.Entry.Number:
+		return last, nil
+	}
+	h, err := l.Entry(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	return l.gallop(ctx, h)
 }
 
 // gallop returns the newest entry, given one so new that there are no gaps from there on.

@@ -104,6 +104,38 @@ func TestHeadWithLostEntry(t *testing.T) {
 	}
 }
 
+// TestHeadOfStaleCopy: a copy that was put late, of an entry before others that were pruned, does not hide the newest one.
+func TestHeadOfStaleCopy(t *testing.T) {
+	const n = 40
+	w := short(t, n)
+	var pruned remotelog.Pruned
+	var copies [][]byte
+	for number := uint64(1); number < 30; number++ {
+		h, err := w.log().Entry(t.Context(), number)
+		check(t, err)
+		copies = append(copies, h.Encoded)
+		pruned.Add(remotelog.Run{First: number, Last: number})
+		if number%7 != 0 { // others have to stay
+			check(t, w.entries.Delete(t.Context(), remotelog.EntryKey(name, number)))
+		}
+	}
+	list := remotelog.EncodePruned(name, pruned)
+	damaged := append(bytes.Clone(list[:len(list)-1]), list[len(list)-1]+1)
+	for _, list := range [][]byte{list, damaged} {
+		_, err := w.entries.Put(t.Context(), remotelog.PrunedKey(name), list, store.Condition{})
+		check(t, err)
+		for i, b := range copies {
+			_, err := w.entries.Put(t.Context(), remotelog.LatestKey(name), b, store.Condition{})
+			check(t, err)
+			h, err := w.log().Head(t.Context(), nil)
+			check(t, err)
+			if h.Entry.Number != n {
+				t.Errorf("with the copy of entry %d the newest is %d", i+1, h.Entry.Number)
+			}
+		}
+	}
+}
+
 // TestHeadOfSparseLog finds the newest of some entries wherever they are, without a copy.
 func TestHeadOfSparseLog(t *testing.T) {
 	w := short(t, 60)

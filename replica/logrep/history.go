@@ -179,6 +179,7 @@ func (l *Log) At(ctx context.Context, t time.Time) (*Head, error) {
 }
 
 func (l *Log) at(ctx context.Context, t time.Time) (*Head, error) {
+	start := time.Now()
 	newest := l.seen() // what was appended since is not asked for
 	if newest == nil || !newest.Entry.Appended.After(t) {
 		var err error
@@ -197,7 +198,7 @@ func (l *Log) at(ctx context.Context, t time.Time) (*Head, error) {
 			return nil, err
 		}
 	}
-	pruned, err := l.Pruned(ctx)
+	pruned, err := l.prunedSince(ctx, start)
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,8 @@ type Log struct {
 	mu      sync.Mutex       // guards the following
 	newest  *Head            // that Head returned
 	asked   time.Time        // when that call began
+	pruned  remotelog.Pruned // as it was read last
+	listed  time.Time        // when that began; zero if it never was
 	headers map[uint64]int64 // lengths of the headers of entries
 }
 

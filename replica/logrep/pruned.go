@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/store"
@@ -11,19 +12,34 @@ import (
 
 // Pruned returns which entries are no recovery points any more. It takes one request.
 func (l *Log) Pruned(ctx context.Context) (remotelog.Pruned, error) {
+	start := time.Now()
 	key := remotelog.PrunedKey(l.name)
 	b, _, err := store.ReadAll(ctx, l.entries, key, remotelog.MaxPruned)
-	if errors.Is(err, store.ErrNotExist) && !errors.Is(err, store.ErrNoBucket) {
-		return remotelog.Pruned{}, nil
-	}
-	if err != nil {
+	var pruned remotelog.Pruned
+	switch {
+	case errors.Is(err, store.ErrNotExist) && !errors.Is(err, store.ErrNoBucket): // there are none
+	case err != nil:
 		return remotelog.Pruned{}, err
+	default:
+		if pruned, err = remotelog.DecodePruned(l.name, b); err != nil {
+			return remotelog.Pruned{}, &Fault{Object: key, Err: err}
+		}
 	}
-	pruned, err := remotelog.DecodePruned(l.name, b)
-	if err != nil {
-		return remotelog.Pruned{}, &Fault{Object: key, Err: err}
-	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pruned, l.listed = pruned, start
 	return pruned, nil
+}
+
+// prunedSince is Pruned, but takes no request if the list was read since a time.
+func (l *Log) prunedSince(ctx context.Context, t time.Time) (remotelog.Pruned, error) {
+	l.mu.Lock()
+	pruned, ok := l.pruned, !l.listed.IsZero() && !l.listed.Before(t)
+	l.mu.Unlock()
+	if ok {
+		return pruned, nil
+	}
+	return l.Pruned(ctx)
 }
 
 // kept is List without those that are pruned.

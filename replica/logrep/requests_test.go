@@ -54,7 +54,7 @@ func TestRequestsOfFollowers(t *testing.T) {
 			return h
 		}
 		h := get(nil, 1)
-		w.wantCalls("open", calls{"get": 3}, calls{}) // the copy, the second entry, the third
+		w.wantCalls("open", calls{"get": 4}, calls{}) // the copy, the second entry, the list of pruned ones, the third
 		for range 3 {
 			time.Sleep(30 * time.Second)
 			if again := get(h, 1); again != h {
@@ -66,7 +66,7 @@ func TestRequestsOfFollowers(t *testing.T) {
 		if again := get(h, 1); again != h {
 			t.Error("got another head")
 		}
-		w.wantCalls("poll after long", calls{"get": 2}, calls{})
+		w.wantCalls("poll after long", calls{"get": 3}, calls{})
 
 		w.touch(how{quiet: true})
 		h = get(h, 2)
@@ -88,11 +88,11 @@ func TestRequestsOfFollowers(t *testing.T) {
 		w.wantCalls("poll with 14 more", calls{"get": 4 + 4}, calls{}) // +1 +2 +4 +8, which is not there, and halves of that
 		l = w.log()
 		get(nil, 16)
-		w.wantCalls("open with a stale copy", calls{"get": 1 + 4 + 4 + 1}, calls{})
+		w.wantCalls("open with a stale copy", calls{"get": 1 + 1 + 4 + 4 + 1}, calls{})
 		w.touch(how{})
 		l = w.log()
 		get(nil, 17)
-		w.wantCalls("open with a fresh copy", calls{"get": 3}, calls{})
+		w.wantCalls("open with a fresh copy", calls{"get": 4}, calls{})
 	})
 }
 
@@ -114,7 +114,7 @@ func TestRequestsOfRestore(t *testing.T) {
 			l := w.log()
 			h, err := l.Head(t.Context(), nil)
 			check(t, err)
-			w.wantCalls("open", calls{"get": 3}, calls{})
+			w.wantCalls("open", calls{"get": 4}, calls{})
 			got := restore(t, l, h.Entry, inMemory)
 			fetched := w.packs.read() + w.entries.read()
 			w.wantCalls(what, entries, packs)
@@ -175,7 +175,7 @@ func TestRequestsOfAt(t *testing.T) {
 			for _, n := range got {
 				requests += n
 			}
-			heads := 8 // the copy is 8 entries old
+			heads := 9 // the copy is 8 entries old
 			t.Logf("%d back: %v", back, got)
 			if requests > heads+most {
 				t.Errorf("%d back: %d requests", back, requests)
