@@ -116,7 +116,11 @@ func (p *pass) owner() (o remotelog.Owner, err error) {
 	if o.Spool, err = p.e.root.Owner(); err != nil {
 		return o, err
 	}
+	// Containers may share what tells machines apart, and small file systems give the same inode number to the first file of each.
 	id := fmt.Appendf(nil, "%s\x00%s\x00%d", instance.Machine(), p.meta.Path, p.e.key.Ino)
+	if born := instance.Born(p.meta.Path, p.e.key.Ino); born != "" {
+		id = append(append(id, 0), born...)
+	}
 	sum := xxh3.Hash128(id)
 	binary.BigEndian.PutUint64(o.Database[:8], sum.Hi)
 	binary.BigEndian.PutUint64(o.Database[8:], sum.Lo)
