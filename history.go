@@ -73,18 +73,24 @@ func fetchLogged(ctx context.Context, ref string, cfg *Config, find func(*logrep
 	return remoteEntry(from, l.log, head), nil
 }
 
-// History lists the states of a database that its log keeps, the oldest first.
+// History lists the states of a database that its log keeps, the oldest first. If some are damaged, it returns the others, and an error
+// that names the damaged objects.
 func History(ctx context.Context, ref string, cfg *Config) ([]Point, error) {
 	l, _, err := openLog(ctx, ref, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("boule: %w", err)
 	}
 	points := []Point{}
+	var errs []error
 	for p, err := range l.log.History(ctx) {
 		if err != nil {
-			return nil, fmt.Errorf("boule: %w", err)
+			errs = append(errs, err)
+			continue
 		}
 		points = append(points, p)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return points, fmt.Errorf("boule: %w", err)
 	}
 	return points, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -55,13 +56,16 @@ the layout chunks has no history.`,
 			if err != nil {
 				return err
 			}
-			points, err := firstOfRefs(a, refs, func(ref string) ([]boule.Point, error) {
-				return boule.History(cmd.Context(), ref, a.cfg)
+			var points []boule.Point // also if others are damaged
+			_, err = firstOfRefs(a, refs, func(ref string) ([]boule.Point, error) {
+				found, err := boule.History(cmd.Context(), ref, a.cfg)
+				points = append(points, found...)
+				return found, err
 			})
-			if err != nil {
-				return err
+			if err == nil || len(points) > 0 {
+				err = errors.Join(err, a.printHistory(points))
 			}
-			return a.printHistory(points)
+			return err
 		},
 	}
 }

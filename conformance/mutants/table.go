@@ -434,6 +434,21 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestCopyOfDamage",
 	},
 	{
+		id: "late-copy", what: "a copy of an old header that was put late hides the newest entry",
+		edits: []edit{{"replica/logrep/head.go", "	case err == nil && pruned.Last() >= newest.Entry.Number, isFault(err):", "	case err == nil && pruned.Last() > remotelog.MaxNumber, isFault(err):"}},
+		pkg:   "replica/logrep", test: "TestHeadOfStaleCopy",
+	},
+	{
+		id: "late-put", what: "a put of the copy of the newest header that arrives late succeeds",
+		edits: []edit{{"copier/logwriter/latest.go", "		cond := store.Condition{IfMatch: c.etag}\n", "		cond := store.Condition{}\n"}},
+		pkg:   "copier/logwriter", test: "TestLateCopy",
+	},
+	{
+		id: "late-append", what: "a writer that slept relies on a copy of its own that was put late",
+		edits: []edit{{"copier/logwriter/sure.go", "	return pruned.Last() >= number, nil, err", "	return pruned.Last() > remotelog.MaxNumber, nil, err"}},
+		pkg:   "copier/logwriter", test: "TestLateCopy",
+	},
+	{
 		id: "bundle-as-is", what: "a frame is taken from a bundle without being looked at",
 		edits: []edit{{"replica/logrep/gather.go", "			err = remotelog.CheckFrame(stored)\n", "			err = nil\n"}},
 		pkg:   "replica/logrep", test: "TestDamagedBundles",

@@ -57,7 +57,7 @@ func (w *Writer) leftBehind(ctx context.Context, number uint64) (bool, *logrep.H
 		return false, nil, nil
 	}
 	pruned, err := w.log.Pruned(ctx)
-	if errors.Is(err, remotelog.ErrCorrupt) {
+	if errors.Is(err, remotelog.ErrCorrupt) || errors.Is(err, remotelog.ErrVersion) {
 		err = errMoved
 	}
 	return pruned.Last() >= number, nil, err

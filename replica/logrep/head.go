@@ -47,7 +47,7 @@ func (l *Log) RecoveryPoint(ctx context.Context, number uint64) (*Head, error) {
 	if err != nil {
 		return nil, err
 	}
-	pruned, err := l.Pruned(ctx)
+	pruned, err := orNone(l.Pruned(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func (l *Log) newestEntry(ctx context.Context, last *Head) (*Head, error) {
 	}
 	pruned, err := l.Pruned(ctx)
 	switch {
-	case err == nil && pruned.Last() >= newest.Entry.Number, errors.Is(err, remotelog.ErrCorrupt):
+	case err == nil && pruned.Last() >= newest.Entry.Number, isFault(err):
 		// The newest one is behind all that are pruned: the copy has gone back, by a put that came late.
 		return l.listedEntry(ctx, last)
 	case err != nil:

@@ -90,12 +90,12 @@ type Point struct {
 
 // History yields all entries that were kept, but not those that are pruned and only still there, the oldest first. They are read for that, several at a time; [Log.List] does
 // without. An entry that is damaged is yielded with its number, ObjectSize and an error, and the others
-// follow. After any other error nothing does.
+// follow; so they do after an error without a number, which says that the list of pruned entries is damaged: then some of them may be pruned.
+// After any other error nothing does.
 func (l *Log) History(ctx context.Context) iter.Seq2[Point, error] {
 	return func(yield func(Point, error) bool) {
 		pruned, err := l.Pruned(ctx)
-		if err != nil {
-			yield(Point{}, err)
+		if err != nil && (!yield(Point{}, err) || !isFault(err)) {
 			return
 		}
 		for item, h := range l.heads(ctx, l.kept(ctx, 0, &pruned)) {
@@ -198,7 +198,7 @@ func (l *Log) at(ctx context.Context, t time.Time) (*Head, error) {
 			return nil, err
 		}
 	}
-	pruned, err := l.prunedSince(ctx, start)
+	pruned, err := orNone(l.prunedSince(ctx, start))
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,44 @@ package logrep_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 
+	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store"
 )
+
+// TestDamagedListOfPruned: states are read without it, and verified; who lists them is told.
+func TestDamagedListOfPruned(t *testing.T) {
+	w := short(t, 12)
+	_, err := w.entries.Put(t.Context(), remotelog.PrunedKey(name), []byte("no list"), store.Condition{})
+	check(t, err)
+	var listed []uint64
+	var errs []error
+	for p, err := range w.log().History(t.Context()) {
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		listed = append(listed, p.Entry)
+	}
+	if len(listed) != 12 || len(errs) != 1 || !errors.Is(errs[0], remotelog.ErrCorrupt) {
+		t.Errorf("listed %v, errors %v", listed, errs)
+	}
+	h, err := w.log().RecoveryPoint(t.Context(), 5)
+	if check(t, err); h.Entry.Number != 5 {
+		t.Errorf("got entry %d", h.Entry.Number)
+	}
+	at, err := w.log().At(t.Context(), h.Entry.Appended)
+	if check(t, err); at.Entry.Number != 5 {
+		t.Errorf("at its time: got entry %d", at.Entry.Number)
+	}
+	if list, _ := faults(t, w.log(), 0); len(list) != 1 || list[0].Object != remotelog.PrunedKey(name) {
+		t.Errorf("faults %v", list)
+	}
+}
 
 // TestRandomHistories appends random changes, and reads every state there ever was.
 func TestRandomHistories(t *testing.T) {

@@ -42,6 +42,15 @@ func (l *Log) prunedSince(ctx context.Context, t time.Time) (remotelog.Pruned, e
 	return l.Pruned(ctx)
 }
 
+// orNone makes a damaged list one of nothing, for who reads a state: it is verified anyway, and an entry that was pruned and is not whole
+// is no worse than a damaged one.
+func orNone(pruned remotelog.Pruned, err error) (remotelog.Pruned, error) {
+	if isFault(err) {
+		return remotelog.Pruned{}, nil
+	}
+	return pruned, err
+}
+
 // kept is List without those that are pruned.
 func (l *Log) kept(ctx context.Context, after uint64, pruned *remotelog.Pruned) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
