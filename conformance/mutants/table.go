@@ -420,7 +420,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "lost-end", what: "an entry that is lost is taken for the end of the log",
-		edits: []edit{{"replica/logrep/head.go", "	for cold && err == nil {", "	for false && cold && err == nil {"}},
+		edits: []edit{{"replica/logrep/head.go", "	for last == nil && err == nil {", "	for false && last == nil && err == nil {"}},
 		pkg:   "replica/logrep", test: "TestHeadWithLostEntry",
 	},
 	{
