@@ -27,7 +27,9 @@ type ReplicaUsage struct {
 type Stored struct {
 	Layout  target.Layout `json:"layout"`
 	Objects int           `json:"objects"` // in the layout chunks, those that the newest state needs
-	Live    int64         `json:"live_bytes"`
+	// LiveObjects are those that a restore of the newest state reads from.
+	LiveObjects int   `json:"live_objects"`
+	Live        int64 `json:"live_bytes"`
 	// Dead bytes are not needed by the newest state: earlier ones that are kept, and what they and failed uploads leave behind. In the
 	// layout chunks they are not known, since databases share chunks.
 	Dead int64 `json:"dead_bytes"`
@@ -89,6 +91,7 @@ func usage(ctx context.Context, t target.Target, r *Remote) (ReplicaUsage, error
 		return u, err
 	}
 	u.Objects = stats.Asked + stats.Blocks + 1
+	u.LiveObjects = u.Objects
 	u.Live = stats.Bytes + int64(stats.Blocks)*manifest.ChunkSize + int64(len(r.Raw))
 	return u, nil
 }
@@ -96,5 +99,8 @@ func usage(ctx context.Context, t target.Target, r *Remote) (ReplicaUsage, error
 // stored measures what the log takes: it is listed, and the newest index is read.
 func (l *logged) stored(ctx context.Context) (Stored, error) {
 	seen, err := l.log.Usage(ctx)
-	return Stored{Layout: target.LayoutLog, Objects: seen.Entries + seen.Packs, Live: seen.Live, Dead: seen.Bytes - seen.Live}, err
+	return Stored{
+		Layout: target.LayoutLog, Objects: seen.Entries + seen.Packs, LiveObjects: seen.LiveObjects,
+		Live: seen.Live, Dead: seen.Bytes - seen.Live,
+	}, err
 }

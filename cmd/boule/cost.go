@@ -68,7 +68,7 @@ func (p *costing) of(u boule.ReplicaUsage) costJSON {
 	if p.counted {
 		m = measured(u.Activity, time.Now())
 	}
-	m.Gets += p.PerMonth * float64(u.Objects)
+	m.Gets += p.PerMonth * float64(u.LiveObjects)
 	return costJSON{u, p.price(m, u.Live+u.Dead)}
 }
 

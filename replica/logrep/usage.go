@@ -12,6 +12,7 @@ type Usage struct {
 	Entries, Packs int   // objects; the copy of the newest header, and the list of what is pruned, are not counted
 	Bytes          int64 // that they have
 	Live           int64 // of those, what the newest state needs: its header, and the frames that it names
+	LiveObjects    int   // that these are in
 }
 
 // Usage lists the objects of the log, and reads the index of its newest entry. If there is no log, it fails with [ErrNotFound]. It
@@ -44,9 +45,11 @@ func (l *Log) Usage(ctx context.Context) (u Usage, err error) {
 	}
 	u.Live = int64(h.HeaderLen)
 	counted := map[remotelog.Place]bool{}
+	objects := map[remotelog.ObjectID]bool{{Entry: h.Entry.Number}: true}
 	count := func(p remotelog.Place) {
 		if !p.IsZero() && !counted[p] {
 			counted[p] = true
+			objects[p.Object] = true
 			u.Live += p.Length
 		}
 	}
@@ -60,5 +63,6 @@ func (l *Log) Usage(ctx context.Context) (u Usage, err error) {
 		}
 		return nil
 	})
+	u.LiveObjects = len(objects)
 	return u, err
 }

@@ -25,8 +25,10 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	live := int64(h.HeaderLen)
+	objects := map[remotelog.ObjectID]bool{{Entry: w.entry.Number}: true}
 	for p := range frames {
 		live += p.Length
+		objects[p.Object] = true
 	}
 	entries, packs, bytes := 0, 0, int64(0)
 	for _, o := range w.objects() {
@@ -39,7 +41,7 @@ func TestUsage(t *testing.T) {
 		}
 		bytes += int64(len(o.get(t)))
 	}
-	if u.Entries != entries || u.Packs != packs || u.Bytes != bytes || u.Live != live {
-		t.Errorf("%+v, want %d entries, %d packs, %d bytes, of which %d are live", u, entries, packs, bytes, live)
+	if u.Entries != entries || u.Packs != packs || u.Bytes != bytes || u.Live != live || u.LiveObjects != len(objects) {
+		t.Errorf("%+v, want %d entries, %d packs, %d bytes, of which %d are live, in %d objects", u, entries, packs, bytes, live, len(objects))
 	}
 }
