@@ -8,7 +8,7 @@
 //
 // # Requests
 //
-// Finding the newest entry of a log costs two requests if [remotelog.LatestKey] is up to date,
+// Finding the newest entry of a log costs four requests if [remotelog.LatestKey] is up to date,
 // and asking whether there is another one costs one. A chunk costs one request for each frame that it
 // lies in; [Restore] and [Snapshot.Prefetch] fetch neighbouring frames together.
 //
