@@ -13,6 +13,9 @@ import (
 // ErrNoHistory reports that a replica has no log, and so no earlier states.
 var ErrNoHistory = errors.New("boule: the replica has no history: its layout is not log")
 
+// ErrNoEntry reports that a log has no state of that number or time, or not any more. It comes together with [ErrNoReplica].
+var ErrNoEntry = logrep.ErrNotFound
+
 // A Point is a state of a database that a log keeps.
 type Point = logrep.Point
 

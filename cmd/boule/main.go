@@ -59,11 +59,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
+const hintTakeover = "; 'boule takeover' moves the replica to this database"
+
 // message is err in one line, without the prefix that run prints anyway.
 func message(err error) string {
 	msg := strings.TrimPrefix(err.Error(), "boule: ")
-	if errors.Is(err, boule.ErrFenced) {
-		msg += "; 'boule takeover' moves the replica to this database"
+	switch {
+	case errors.Is(err, boule.ErrFenced):
+		msg += hintTakeover
+	case errors.Is(err, boule.ErrNoEntry):
+		msg += "; 'boule history' lists those that there are"
+	case errors.Is(err, boule.ErrNoReplica):
+		msg += "; are the store, the path and --hostname those of the database?"
 	}
 	return oneLine(strings.ReplaceAll(msg, ": boule: ", ": "))
 }

@@ -121,8 +121,11 @@ func (a *app) printStatus(all []statusJSON) error {
 				fmt.Fprintf(w, "  lag\tat most %v\n", t.Lag.Round(time.Millisecond))
 			}
 			if t.Activity != nil {
-				if t.Activity.Error != "" {
-					fmt.Fprintf(w, "  failing\t%s%s\n", oneLine(t.Activity.Error), when(", since ", t.ErrorSince))
+				if why := oneLine(t.Activity.Error); why != "" {
+					if strings.Contains(why, boule.ErrFenced.Error()) {
+						why += hintTakeover
+					}
+					fmt.Fprintf(w, "  failing\t%s%s\n", why, when(", since ", t.ErrorSince))
 				}
 				fmt.Fprintf(w, "  requests\t%s\n", asked(t.Activity))
 			}
