@@ -203,6 +203,18 @@ func TestCopyIsRefreshed(t *testing.T) {
 	sound(t, r.s)
 }
 
+// TestCopyIsRepaired: a damaged copy is replaced by the first entry, too.
+func TestCopyIsRepaired(t *testing.T) {
+	r := newRig(t, logwriter.Options{})
+	latest := remotelog.LatestKey(testName)
+	put(t, r.s, latest, []byte("damaged"))
+	r.append(random(300_000, 1))
+	if e, _, _, err := remotelog.DecodeEntry(object(t, r.s, latest)); err != nil || e.Number != 1 {
+		t.Errorf("the copy: %+v, %v", e, err)
+	}
+	sound(t, r.s)
+}
+
 // TestDelayed lets a put be carried out only after its writer has given up on it.
 func TestDelayed(t *testing.T) {
 	under := mem.New()

@@ -10,7 +10,7 @@ import (
 	"github.com/boule-db/boule/store"
 )
 
-// latestTries bounds how often putLatest looks again what others have put.
+// latestTries bounds how often a latestCopy looks again what others have put.
 const latestTries = 4
 
 // A latestCopy is what is known of the copy of the newest entry.
@@ -40,12 +40,12 @@ func (w *Writer) refresh(ctx context.Context) {
 // put makes the copy that of h, unless it is of a later entry. Entries are gone from where it would go back to, so it is put only
 // if it is what it was when it was read, where the store can tell: also a put that arrives late must not succeed. plain stores can't.
 func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error {
-	for range latestTries {
+	for try := range latestTries {
 		cond := store.Condition{IfMatch: c.etag}
 		switch {
 		case plain:
 			cond = store.Condition{}
-		case c.etag == "" && h.Entry.Number == 1:
+		case c.etag == "" && h.Entry.Number == 1 && try == 0: // mostly there is none
 			cond = store.Condition{IfAbsent: true}
 		case c.etag == "":
 			copied, info, err := c.read(ctx)
