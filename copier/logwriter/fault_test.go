@@ -215,6 +215,31 @@ func TestCopyIsRepaired(t *testing.T) {
 	sound(t, r.s)
 }
 
+// A refusing store fails all puts that have to match something.
+type refusing struct{ store.Store }
+
+func (s refusing) Put(ctx context.Context, key string, body []byte, cond store.Condition) (store.Info, error) {
+	if cond.IfMatch != "" {
+		return store.Info{}, store.ErrPrecondition
+	}
+	return s.Store.Put(ctx, key, body, cond)
+}
+
+// TestCopyInRefusingStore: the copy is refreshed, too, where a server refuses every ETag, as one does whose own has other quotes.
+func TestCopyInRefusingStore(t *testing.T) {
+	r := newRig(t, logwriter.Options{})
+	s := refusing{r.s}
+	r.w = logwriter.New(s, s, testName, logwriter.Options{Owner: owner(1), LatestEvery: 1})
+	data := random(300_000, 1)
+	for range 3 {
+		data[0]++
+		r.append(data)
+	}
+	if e, _, _, err := remotelog.DecodeEntry(object(t, r.s, remotelog.LatestKey(testName))); err != nil || e.Number != 3 {
+		t.Errorf("the copy: %+v, %v", e, err)
+	}
+}
+
 // TestDelayed lets a put be carried out only after its writer has given up on it.
 func TestDelayed(t *testing.T) {
 	under := mem.New()

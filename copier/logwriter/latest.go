@@ -40,6 +40,7 @@ func (w *Writer) refresh(ctx context.Context) {
 // put makes the copy that of h, unless it is of a later entry. Entries are gone from where it would go back to, so it is put only
 // if it is what it was when it was read, where the store can tell: also a put that arrives late must not succeed. plain stores can't.
 func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error {
+	refused := "" // ETag
 	for try := range latestTries {
 		cond := store.Condition{IfMatch: c.etag}
 		switch {
@@ -56,6 +57,9 @@ func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error 
 				return nil
 			}
 			cond = store.Condition{IfMatch: info.ETag, IfAbsent: info.ETag == ""}
+			if refused != "" && info.ETag == refused {
+				cond = store.Condition{} // nobody has put another one: some servers refuse whatever they are given
+			}
 		}
 		key := remotelog.LatestKey(c.name)
 		info, err := c.s.Put(ctx, key, h.Encoded, cond)
@@ -68,7 +72,7 @@ func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error 
 			c.number = h.Entry.Number
 			return nil
 		case errors.Is(err, store.ErrPrecondition), store.IsNotExist(err):
-			c.etag = ""
+			c.etag, refused = "", cond.IfMatch
 			continue
 		}
 		c.number, c.etag = 0, ""
