@@ -20,7 +20,7 @@ its index blocks are read, and the store is asked for every chunk.
 
 --read-data also fetches all data, and compares them with their fingerprints, as a restore would;
 --read-data-subset N% does so with about N percent, others each time. A state that is gone, and was not pruned,
-is a fault. Only the very newest ones can be gone unnoticed, up to 16 of them, if their writer was killed or still runs.
+is a fault. Only the very newest ones can be gone unnoticed, up to 15 of them, if their writer was killed or still runs.
 
 Exit status: 0 all is there and whole, 1 something is not (each fault is printed, with the object) or the store could not be asked,
 2 wrong arguments. --json prints an object with counts, and the array faults of objects with store, object and detail.`

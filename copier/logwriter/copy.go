@@ -70,7 +70,7 @@ type copying struct {
 	gaps    bool   // nobody reads the copy yet, so entries may be missing that were pruned
 	entries []logrep.Item
 	packs   []store.Info
-	packSums
+	sums    packSums
 
 	mu          sync.Mutex // guards report and what follows, and is held while reporting
 	report      CopyReport
@@ -110,12 +110,14 @@ func (c *copying) run(ctx context.Context) error {
 
 // compare finds the newest entry that was copied before, and fails if it is none of the source's.
 func (c *copying) compare(ctx context.Context, head *logrep.Head) error {
-	latest, _, err := store.ReadAll(ctx, c.to.Entries, remotelog.LatestKey(c.name), remotelog.MaxHeader)
-	if c.gaps = store.IsNotExist(err); err != nil && !c.gaps {
+	latest := latestCopy{s: c.to.Entries, name: c.name}
+	complete, info, err := latest.read(ctx)
+	if err != nil {
 		return fmt.Errorf("look at the copy: %w", err)
 	}
-	if e, _, _, err := remotelog.DecodeEntry(latest); err == nil { // else it is complete with none
-		c.whole = e.Number
+	c.gaps = info.ETag == ""
+	if complete != nil {
+		c.whole = complete.Entry.Number
 	}
 	there, err := c.copied.Head(ctx, nil)
 	switch {
@@ -192,7 +194,7 @@ func (c *copying) list(ctx context.Context, newest uint64) error {
 			continue
 		}
 		if sizes[info.Key] == info.Size {
-			c.add(id, packSum{size: info.Size})
+			c.sums.add(id, packSum{size: info.Size})
 		} else {
 			c.packs = append(c.packs, info)
 			c.total += info.Size
@@ -220,7 +222,7 @@ func (c *copying) copyPacks(ctx context.Context) error {
 			id, _ := remotelog.ParsePackKey(c.name, info.Key)
 			switch {
 			case err == nil:
-				c.add(id, packSum{int64(len(body)), manifest.Sum(body)})
+				c.sums.add(id, packSum{int64(len(body)), manifest.Sum(body)})
 				return c.putPack(ctx, info.Key, body)
 			case isUnreadable(err) && c.isBundle(ctx, id):
 				return nil // it is made anew

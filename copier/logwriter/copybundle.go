@@ -55,7 +55,7 @@ func (c *copying) isBundle(ctx context.Context, pack remotelog.ObjectID) bool {
 // for they are pruned or damaged, it leaves it at that.
 func (c *copying) copyBundles(ctx context.Context, e *remotelog.Entry) error {
 	for _, u := range e.Own() {
-		if c.has(&u) {
+		if c.sums.has(&u) {
 			continue
 		}
 		if anew := c.bundle(ctx, &u); anew != nil {

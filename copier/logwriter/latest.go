@@ -44,8 +44,6 @@ func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error 
 	for try := range latestTries {
 		cond := store.Condition{IfMatch: c.etag}
 		switch {
-		case plain:
-			cond = store.Condition{}
 		case c.etag == "" && h.Entry.Number == 1 && try == 0: // mostly there is none
 			cond = store.Condition{IfAbsent: true}
 		case c.etag == "":
@@ -60,6 +58,9 @@ func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error 
 			if refused != "" && info.ETag == refused {
 				cond = store.Condition{} // nobody has put another one: some servers refuse whatever they are given
 			}
+		}
+		if plain {
+			cond = store.Condition{}
 		}
 		key := remotelog.LatestKey(c.name)
 		info, err := c.s.Put(ctx, key, h.Encoded, cond)

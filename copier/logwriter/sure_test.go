@@ -117,6 +117,22 @@ func TestSure(t *testing.T) {
 	}
 }
 
+// TestCloseInPlainStore: also where the store has no conditions, who closes does not put back what others have refreshed.
+func TestCloseInPlainStore(t *testing.T) {
+	p := newPast(t, 0, 0)
+	s := unconditional{p.s}
+	w := logwriter.New(s, s, testName, logwriter.Options{Owner: owner(1), Now: p.s.clock.Now})
+	p.w = w
+	for range 3 {
+		p.next()
+	}
+	overtake(p, 1)
+	check(t, w.Close(t.Context()))
+	if e, _, _, err := remotelog.DecodeEntry(object(t, p.s, remotelog.LatestKey(testName))); err != nil || e.Number != uint64(len(p.states)) {
+		t.Errorf("the copy is that of entry %d, want %d, %v", e.Number, len(p.states), err)
+	}
+}
+
 // TestLateCopy lets the put of a copy of the newest entry arrive when others have appended and pruned. Where the store can tell it fails; where
 // not, the list of pruned entries shows everybody that it is late, and the next one that is put is right again.
 func TestLateCopy(t *testing.T) {
