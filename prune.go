@@ -21,8 +21,8 @@ type PruneReport struct {
 	logwriter.PruneReport
 }
 
-// Prune removes the states that a policy does not keep from the replica that ref, a boule:// reference, leads to, and what nothing else
-// needs, in every target that has a log of it. It fails with [ErrNoHistory] if none has, and with [ErrNoReplica] if there is no replica.
+// Prune removes the states that a policy does not keep from the replica that ref, a boule:// reference, leads to, and, after a grace, what nothing
+// else needs, in every target that has a log of it. It fails with [ErrNoHistory] if none has, and with [ErrNoReplica] if there is no replica.
 // What it says of running beside others is what logwriter.Prune says.
 func Prune(ctx context.Context, ref string, policy PrunePolicy, opts *PruneOptions, cfg *Config) ([]PruneReport, error) {
 	cfg, err := effective(cfg)

@@ -176,6 +176,14 @@ func TestGoldenFrames(t *testing.T) {
 	}
 }
 
+func TestGoldenGarbage(t *testing.T) {
+	got, err := remotelog.DecodeGarbage(name, file(t, "garbage.list", remotelog.EncodeGarbage(name, garbage())))
+	check(t, err)
+	if diff := cmp.Diff(garbage(), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestGoldenPruned(t *testing.T) {
 	p := pruned()
 	got, err := remotelog.DecodePruned(name, file(t, "pruned.list", remotelog.EncodePruned(name, p)))

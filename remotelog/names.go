@@ -36,6 +36,9 @@ func LatestKey(name string) string { return "latest/" + name }
 // PrunedKey is the key, in the store for manifests, of the list of pruned entries: pruned/NAME. See [EncodePruned].
 func PrunedKey(name string) string { return "pruned/" + name }
 
+// GarbageKey is the key, in the store for manifests, of the list of objects that wait to be removed: garbage/NAME. See [EncodeGarbage].
+func GarbageKey(name string) string { return "garbage/" + name }
+
 // PackKey is the key, in the store for chunks, of a pack: packs/NAME/ENTRY-PART-NONCE in 16, 8 and 16 hex digits.
 func PackKey(name string, id ObjectID) string { return PackPrefix(name) + id.String() }
 

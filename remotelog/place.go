@@ -1,6 +1,7 @@
 package remotelog
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -23,6 +24,11 @@ type ObjectID struct {
 // String returns the numbers as they are in the key of a pack.
 func (id ObjectID) String() string {
 	return fmt.Sprintf("%016x-%08x-%016x", id.Entry, id.Part, id.Nonce)
+}
+
+// Compare orders objects by their entries, of which each comes before the packs that were made for it.
+func (id ObjectID) Compare(other ObjectID) int {
+	return cmp.Or(cmp.Compare(id.Entry, other.Entry), cmp.Compare(id.Part, other.Part), cmp.Compare(id.Nonce, other.Nonce))
 }
 
 // A Place is where a frame is.

@@ -1,22 +1,21 @@
 package remotelog
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"sort"
 
-	"github.com/zeebo/xxh3"
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/boule-db/boule/manifest"
 )
 
 // prunedMagic is what the list of pruned entries begins with; the last byte is its version.
-const prunedMagic = "boulegon\x02"
+const prunedMagic = "boulegon\x03"
 
-// prunedNumbers is the version of lists that have only those entries whose objects are still there, each by its number.
-const prunedNumbers = 1
+// Earlier versions of it.
+const (
+	prunedNumbers = 1 // has only those entries whose objects are still there, each by its number
+	prunedAlone   = 2 // has no list of garbage beside it
+)
 
 // MaxPruned is the length of the longest list of pruned entries.
 const MaxPruned = 64 << 20
@@ -27,6 +26,8 @@ type Pruned struct {
 	// Unlisted is a number before which entries that are not there need not be listed; it is 0 but for logs that were
 	// first pruned by a version which did not list them.
 	Unlisted uint64
+	// Garbage says that there is a list of garbage, too (see GarbageKey).
+	Garbage bool
 
 	runs []Run
 }
@@ -69,7 +70,7 @@ func (p *Pruned) Add(r Run) {
 	p.runs = slices.Replace(p.runs, from, to, r)
 }
 
-// Merge adds what another list has.
+// Merge adds the entries that another list has.
 func (p *Pruned) Merge(q Pruned) {
 	p.Unlisted = max(p.Unlisted, q.Unlisted)
 	for _, r := range q.runs {
@@ -79,7 +80,7 @@ func (p *Pruned) Merge(q Pruned) {
 
 // Before returns the part of the list that is about entries before a number.
 func (p *Pruned) Before(number uint64) Pruned {
-	q := Pruned{min(p.Unlisted, number), slices.Clone(p.runs[:p.at(number)])}
+	q := Pruned{Unlisted: min(p.Unlisted, number), runs: slices.Clone(p.runs[:p.at(number)])}
 	if i := len(q.runs); i < len(p.runs) && p.runs[i].First < number {
 		q.runs = append(q.runs, Run{p.runs[i].First, number - 1})
 	}
@@ -87,7 +88,7 @@ func (p *Pruned) Before(number uint64) Pruned {
 }
 
 // Clone returns a copy.
-func (p *Pruned) Clone() Pruned { return Pruned{p.Unlisted, slices.Clone(p.runs)} }
+func (p *Pruned) Clone() Pruned { return Pruned{p.Unlisted, p.Garbage, slices.Clone(p.runs)} }
 
 // Missing returns those from first to last that are not listed, as runs.
 func (p *Pruned) Missing(first, last uint64) (runs []Run) {
@@ -106,7 +107,7 @@ func (p *Pruned) Missing(first, last uint64) (runs []Run) {
 
 // EncodePruned returns the object that lists the pruned entries of the replica with that name.
 func EncodePruned(name string, p Pruned) []byte {
-	b := appendSum([]byte(prunedMagic), NameSum(name))
+	b := protowire.AppendVarint(nil, protowire.EncodeBool(p.Garbage))
 	b = protowire.AppendVarint(b, p.Unlisted)
 	b = protowire.AppendVarint(b, uint64(len(p.runs)))
 	end := uint64(0)
@@ -115,43 +116,27 @@ func EncodePruned(name string, p Pruned) []byte {
 		b = protowire.AppendVarint(b, r.Last-r.First+1)
 		end = r.Last + 1
 	}
-	return binary.BigEndian.AppendUint64(b, xxh3.Hash(b))
+	return sealList(prunedMagic, name, b)
 }
 
 // DecodePruned is the reverse of EncodePruned. It fails with [ErrCorrupt] and [ErrVersion].
-func DecodePruned(name string, b []byte) (Pruned, error) {
-	p, err := decodePruned(name, b)
+func DecodePruned(name string, b []byte) (p Pruned, err error) {
+	c, version, err := openList(prunedMagic, name, b)
+	if err == nil {
+		switch version {
+		case prunedNumbers:
+			p = c.prunedNumbers()
+		case prunedAlone:
+			p = c.pruned()
+		default:
+			garbage := protowire.DecodeBool(c.uint(1))
+			p = c.pruned()
+			p.Garbage = garbage
+		}
+		err = c.end()
+	}
 	if err != nil {
 		return Pruned{}, fmt.Errorf("decode list of pruned entries: %w", err)
-	}
-	return p, nil
-}
-
-func decodePruned(name string, b []byte) (p Pruned, err error) {
-	const last = len(prunedMagic) - 1
-	switch {
-	case len(b) <= last || string(b[:last]) != prunedMagic[:last] || b[last] == 0:
-		return p, corrupt("it does not begin as one does")
-	case b[last] > prunedMagic[last]:
-		return p, fmt.Errorf("%w: it has version %d, this program knows %d", ErrVersion, b[last], prunedMagic[last])
-	case len(b) < len(prunedMagic)+sumSize+1+checkSize:
-		return p, corrupt("it is cut short")
-	}
-	body := b[:len(b)-checkSize]
-	if xxh3.Hash(body) != binary.BigEndian.Uint64(b[len(body):]) {
-		return p, corrupt("it differs from its check")
-	}
-	c := cursor{rest: body[len(prunedMagic):]}
-	if manifest.At(c.sums(1), 0) != NameSum(name) {
-		return p, corrupt("it is that of another replica")
-	}
-	if b[last] == prunedNumbers {
-		p = c.prunedNumbers()
-	} else {
-		p = c.pruned()
-	}
-	if c.failed || len(c.rest) > 0 {
-		return p, corrupt("it is cut short or malformed, or does not ascend")
 	}
 	return p, nil
 }

@@ -26,35 +26,43 @@ func numbersOf(p remotelog.Pruned, limit uint64) (numbers []uint64) {
 
 func TestPruned(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := remotelog.Pruned{Unlisted: rapid.Uint64Range(0, remotelog.MaxNumber).Draw(t, "unlisted")}
+		p := remotelog.Pruned{Unlisted: rapid.Uint64Range(0, remotelog.MaxNumber).Draw(t, "unlisted"), Garbage: rapid.Bool().Draw(t, "garbage")}
 		for range rapid.IntRange(0, 20).Draw(t, "runs") {
 			first := rapid.Uint64Range(1, remotelog.MaxNumber).Draw(t, "first")
 			p.Add(remotelog.Run{First: first, Last: min(first+rapid.Uint64Range(0, 1000).Draw(t, "more"), remotelog.MaxNumber)})
 		}
 		b := remotelog.EncodePruned(name, p)
 		got, err := remotelog.DecodePruned(name, b)
-		if err != nil || got.Unlisted != p.Unlisted || !slices.Equal(got.Runs(), p.Runs()) {
+		if err != nil || got.Unlisted != p.Unlisted || got.Garbage != p.Garbage || !slices.Equal(got.Runs(), p.Runs()) {
 			t.Fatalf("got %v, %v, want %v", got, err, p)
 		}
-		// No part of it, and nothing that has one bit altered, is taken for a list.
-		if _, err := remotelog.DecodePruned(name, b[:rapid.IntRange(0, len(b)-1).Draw(t, "length")]); !errors.Is(err, remotelog.ErrCorrupt) {
-			t.Fatalf("cut short: got %v, want %v", err, remotelog.ErrCorrupt)
-		}
-		at := rapid.IntRange(0, 8*len(b)-1).Draw(t, "bit")
-		b[at/8] ^= 1 << (at % 8)
-		want := remotelog.ErrCorrupt
-		if at/8 == 8 && b[8] != 0 {
-			want = remotelog.ErrVersion
-		}
-		if _, err := remotelog.DecodePruned(name, b); !errors.Is(err, want) {
-			t.Fatalf("bit %d altered: got %v, want %v", at, err, want)
-		}
+		spoiled(t, b, func(b []byte) error {
+			_, err := remotelog.DecodePruned(name, b)
+			return err
+		})
 	})
 	if _, err := remotelog.DecodePruned("other", remotelog.EncodePruned(name, remotelog.Pruned{})); !errors.Is(err, remotelog.ErrCorrupt) {
 		t.Errorf("of another replica: got %v, want %v", err, remotelog.ErrCorrupt)
 	}
 	if got := remotelog.PrunedKey("n"); got != "pruned/n" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// spoiled checks that no part of a list, and nothing that has one bit altered, is taken for one.
+func spoiled(t *rapid.T, b []byte, decode func([]byte) error) {
+	if err := decode(b[:rapid.IntRange(0, len(b)-1).Draw(t, "length")]); !errors.Is(err, remotelog.ErrCorrupt) {
+		t.Fatalf("cut short: got %v, want %v", err, remotelog.ErrCorrupt)
+	}
+	at := rapid.IntRange(0, 8*len(b)-1).Draw(t, "bit")
+	version := b[8]
+	b[at/8] ^= 1 << (at % 8)
+	want := remotelog.ErrCorrupt
+	if b[8] > version {
+		want = remotelog.ErrVersion
+	}
+	if err := decode(b); !errors.Is(err, want) {
+		t.Fatalf("bit %d altered: got %v, want %v", at, err, want)
 	}
 }
 
@@ -135,20 +143,44 @@ func TestPrunedNumbers(t *testing.T) {
 	}
 }
 
+// TestPrunedAlone reads a list of the second version, which has no list of garbage beside it.
+func TestPrunedAlone(t *testing.T) {
+	b, _ := remotelog.NameSum(name).AppendBinary([]byte("boulegon\x02"))
+	b = append(b, 7, 2, 5, 1, 3, 2) // before which others need not be listed, how many runs; each: how far from the one before, how many
+	b = binary.BigEndian.AppendUint64(b, xxh3.Hash(b))
+	p, err := remotelog.DecodePruned(name, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := numbersOf(p, 100); !slices.Equal(got, []uint64{5, 9, 10}) || p.Unlisted != 7 || p.Garbage {
+		t.Errorf("got %v: %+v", got, p)
+	}
+}
+
 func FuzzDecodePruned(f *testing.F) {
 	f.Add(remotelog.EncodePruned(name, remotelog.Pruned{}))
 	f.Add(remotelog.EncodePruned(name, pruned()))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		b = resealed(b)
 		p, err := remotelog.DecodePruned(name, b)
-		if err == nil && b[8] == 2 && !bytes.Equal(remotelog.EncodePruned(name, p), b) {
+		if err == nil && b[8] == 3 && !bytes.Equal(remotelog.EncodePruned(name, p), b) {
 			t.Errorf("%x has another form: %x", b, remotelog.EncodePruned(name, p))
 		}
 	})
 }
 
+// resealed returns a list with the right check, so that what is wrong with it is found by its decoder.
+func resealed(b []byte) []byte {
+	if len(b) < 8 {
+		return b
+	}
+	body := b[:len(b)-8]
+	return binary.BigEndian.AppendUint64(slices.Clone(body), xxh3.Hash(body))
+}
+
 // pruned returns a list with runs of all kinds.
 func pruned() remotelog.Pruned {
-	p := remotelog.Pruned{Unlisted: 77}
+	p := remotelog.Pruned{Unlisted: 77, Garbage: true}
 	for _, r := range []remotelog.Run{{First: 1, Last: 2}, {First: 4, Last: 4}, {First: 1000, Last: 70000}, {First: remotelog.MaxNumber, Last: remotelog.MaxNumber}} {
 		p.Add(r)
 	}

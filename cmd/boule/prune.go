@@ -20,11 +20,12 @@ func newPrune(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune PATH --keep-…",
 		Short: "Remove old states from a replica, and what nothing else needs",
-		Long: `Prune keeps those entries of 'boule history' that one of the --keep flags says, and always the newest, and
-removes the others; then the objects that nothing needs which is kept. It may run beside whoever writes and
-reads the replica: what was the newest state within --grace stays, and all that it needs. Only a restore of an older
-state, which this very command removes, can lose objects then; it fails, and leaves no file. With a negative
-number a flag keeps all of its kind. --dry-run tells what would go.`,
+		Long: `Prune keeps those entries of 'boule history' that one of the --keep flags says, and always the newest. The others
+are removed: they are no states to restore any more. The objects that nothing needs then are garbage, and are removed by the first
+prune that runs --grace later, or after that. So it takes two, as of a daily job; and whoever reads a state while it
+is pruned has that long to end. Prune may run beside those who write and read the replica.
+
+With a negative number a flag keeps all of its kind. --dry-run tells what would go.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if within != "" {
@@ -38,7 +39,7 @@ number a flag keeps all of its kind. --dry-run tells what would go.`,
 			case policy.IsZero():
 				return usagef("what shall stay? give at least one --keep flag, as --keep-within 30d or --keep-hourly 48")
 			case cmd.Flags().Changed("grace") && opts.Grace < 2*time.Minute:
-				return usagef("--grace %v is too short for those who are reading now: at least 2m", opts.Grace)
+				return usagef("--grace %v is too short for those who are reading: at least 2m", opts.Grace)
 			}
 			refs, err := a.logRefs(args[0])
 			if err != nil {
@@ -65,7 +66,7 @@ number a flag keeps all of its kind. --dry-run tells what would go.`,
 	flags.IntVar(&policy.Monthly, "keep-monthly", 0, "of months")
 	flags.IntVar(&policy.Yearly, "keep-yearly", 0, "of years")
 	flags.BoolVarP(&opts.DryRun, "dry-run", "n", false, "remove nothing, only tell")
-	flags.DurationVar(&opts.Grace, "grace", 24*time.Hour, "leave alone what is younger; at least 2m")
+	flags.DurationVar(&opts.Grace, "grace", 24*time.Hour, "how long garbage stays; at least 2m")
 	return cmd
 }
 
@@ -104,22 +105,26 @@ type prunedJSON struct {
 	DryRun  bool     `json:"dry_run"`
 	Newest  uint64   `json:"newest"`
 	Kept    []uint64 `json:"kept"`
-	Recent  int      `json:"kept_for_grace"`
 	Removed []uint64 `json:"removed"`
 	Objects int      `json:"removed_objects"`
 	Bytes   int64    `json:"removed_bytes"`
 	Left    int      `json:"left_objects"`
 	LeftB   int64    `json:"left_bytes"`
-	Young   int      `json:"young_packs"`
+	Waiting int      `json:"garbage_objects"`
+	WaitB   int64    `json:"garbage_bytes"`
+	Next    string   `json:"garbage_removable,omitempty"`
 }
 
 func (a *app) printPruned(reports []boule.PruneReport, dry bool) error {
 	rows := []prunedJSON{}
 	for _, r := range reports {
 		row := prunedJSON{
-			Target: r.Target, DryRun: dry, Newest: r.Newest, Kept: []uint64{}, Recent: r.Recent, Removed: append([]uint64{}, r.Pruned...),
+			Target: r.Target, DryRun: dry, Newest: r.Newest, Kept: []uint64{}, Removed: append([]uint64{}, r.Pruned...),
 			Objects: r.RemovedEntries + r.RemovedPacks, Bytes: r.RemovedBytes,
-			Left: r.LeftEntries + r.LeftPacks, LeftB: r.LeftBytes, Young: r.Young,
+			Left: r.LeftEntries + r.LeftPacks, LeftB: r.LeftBytes, Waiting: r.Waiting, WaitB: r.WaitingBytes,
+		}
+		if !r.Next.IsZero() {
+			row.Next = r.Next.UTC().Format(time.RFC3339)
 		}
 		for _, k := range r.Kept {
 			row.Kept = append(row.Kept, k.Entry)
@@ -138,11 +143,32 @@ func (a *app) printPruned(reports []boule.PruneReport, dry bool) error {
 		for _, k := range reports[i].Kept {
 			fmt.Fprintf(a.stdout, "  keep entry %d of %s: %s\n", k.Entry, k.Time.Local().Format(time.RFC3339), strings.Join(k.Reasons, ", "))
 		}
-		if r.Recent > 0 {
-			fmt.Fprintf(a.stdout, "  keep %d more that are younger than the grace\n", r.Recent)
+		if n := len(r.Removed); n > 0 {
+			fmt.Fprintf(a.stdout, "  %s %s: entries %s\n", verb, counted(n, "state"), runs(r.Removed))
 		}
-		fmt.Fprintf(a.stdout, "  %s %d states, %d objects with %s; %d objects with %s stay\n", verb,
-			len(r.Removed), r.Objects, humanize.IBytes(uint64(r.Bytes)), r.Left, humanize.IBytes(uint64(r.LeftB)))
+		fmt.Fprintf(a.stdout, "  %s %s with %s; %s with %s stay\n", verb, counted(r.Objects, "object"), humanize.IBytes(uint64(r.Bytes)),
+			counted(r.Left, "object"), humanize.IBytes(uint64(r.LeftB)))
+		if r.Waiting > 0 {
+			fmt.Fprintf(a.stdout, "  of these, nothing needs %s with %s: prune again to remove them, from %s on\n", counted(r.Waiting, "object"),
+				humanize.IBytes(uint64(r.WaitB)), reports[i].Next.Local().Format(time.RFC3339))
+		}
 	}
 	return nil
+}
+
+// runs writes numbers, which ascend, as 1-5, 7.
+func runs(numbers []uint64) string {
+	var parts []string
+	for i := 0; i < len(numbers); i++ {
+		first := numbers[i]
+		for i+1 < len(numbers) && numbers[i+1] == numbers[i]+1 {
+			i++
+		}
+		part := strconv.FormatUint(first, 10)
+		if numbers[i] > first {
+			part += "-" + strconv.FormatUint(numbers[i], 10)
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
 }

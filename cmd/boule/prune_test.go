@@ -41,3 +41,13 @@ func TestParseTime(t *testing.T) {
 		}
 	}
 }
+
+func TestRuns(t *testing.T) {
+	for want, numbers := range map[string][]uint64{
+		"": nil, "7": {7}, "1-3": {1, 2, 3}, "1, 3-4, 9": {1, 3, 4, 9}, "5-6": {5, 6},
+	} {
+		if got := runs(numbers); got != want {
+			t.Errorf("%v: got %q, want %q", numbers, got, want)
+		}
+	}
+}

@@ -449,6 +449,26 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestLateCopy",
 	},
 	{
+		id: "grace", what: "what nothing needs any more is removed by who finds it first",
+		edits: []edit{{"copier/logwriter/garbage.go", "	if known && !found.After(g.cutoff) {\n", "	if !known || !found.After(g.cutoff) {\n"}},
+		pkg:   "copier/logwriter", test: "TestPruneGrace",
+	},
+	{
+		id: "grace-restart", what: "the grace of garbage ends as if it was found when the log began",
+		edits: []edit{{"copier/logwriter/garbage.go", "			b.Found = g.info.ModTime.Truncate(time.Millisecond)\n", "			b.Found = time.UnixMilli(1)\n"}},
+		pkg:   "copier/logwriter", test: "TestPruneGrace",
+	},
+	{
+		id: "unneeded", what: "check does not read what no state needs",
+		edits: []edit{{"replica/logrep/checkgarbage.go", "	if c.opts.Percent <= 0 {\n", "	if c.opts.Percent <= 100 {\n"}},
+		pkg:   "copier/logwriter", test: "TestEveryObjectOfAPrunedLog",
+	},
+	{
+		id: "list-lost", what: "check does not miss the list of pruned entries",
+		edits: []edit{{"replica/logrep/checkgarbage.go", "	if c.garbage.Pruned > c.pruned.Last() {\n", "	if c.garbage.Pruned > remotelog.MaxNumber {\n"}},
+		pkg:   "copier/logwriter", test: "TestEveryObjectOfAPrunedLog",
+	},
+	{
 		id: "bundle-as-is", what: "a frame is taken from a bundle without being looked at",
 		edits: []edit{{"replica/logrep/gather.go", "			err = remotelog.CheckFrame(stored)\n", "			err = nil\n"}},
 		pkg:   "replica/logrep", test: "TestDamagedBundles",

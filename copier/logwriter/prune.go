@@ -17,7 +17,7 @@ import (
 	"github.com/boule-db/boule/store"
 )
 
-// DefaultGrace is how long Prune leaves things alone if nothing else is said.
+// DefaultGrace is how long Prune leaves garbage alone if nothing else is said.
 const DefaultGrace = 24 * time.Hour
 
 // maxDrift is how much the clocks of the store and of writers may have drifted apart over the time of a log. If it seems to be more, the
@@ -28,9 +28,9 @@ const maxDrift = 15 * time.Minute
 type PruneOptions struct {
 	// DryRun only finds out what would be done.
 	DryRun bool
-	// Grace: an entry is kept, whatever the policy says, until so long after the next one came; and no pack is removed
-	// that is younger. So whoever reads the newest entry, and whoever is just about to append, is not disturbed for
-	// so long. By the ModTime of objects. DefaultGrace if zero; it is never less than two minutes.
+	// Grace: an object is removed only when a Prune has found and written down, so long before, that no recovery point needs it. So
+	// whoever reads a state then, be it one that is pruned, has that long to end. By the ModTime of the list of garbage.
+	// DefaultGrace if zero; it is never less than two minutes.
 	Grace time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -44,21 +44,23 @@ type PruneOptions struct {
 type PruneReport struct {
 	Newest  uint64
 	Kept    []Kept   // by the policy, the newest first
-	Recent  int      // others, which are kept for the grace
 	Pruned  []uint64 // entries that are no recovery points any more, from now on
-	Carried int      // of all that were ever pruned, how many objects are still there, for frames in them
+	Carried int      // of all that were ever pruned, how many objects are still needed, for frames in them
 
 	RemovedEntries, RemovedPacks int
 	RemovedBytes                 int64
 	LeftEntries, LeftPacks       int // objects that are still there
 	LeftBytes                    int64
-	Young                        int // packs that nothing needs, but which are younger than the grace
+
+	Waiting      int // objects of those that are left which nothing needs: they are removed by a Prune after the grace
+	WaitingBytes int64
+	Next         time.Time // when the grace of the first of these ends
 }
 
-// Prune removes what a policy does not keep: first recovery points, then the objects that nothing needs which is kept. Objects of entries
-// that others need stay, but are no recovery points any more. It may run beside a writer and beside readers; a
-// second Prune at the same time fails with store.ErrPrecondition, if the store knows conditions. After an error some objects have not been
-// removed; all recovery points that it keeps are whole, and it is safe to try again.
+// Prune removes what a policy does not keep: recovery points at once, and those objects that nothing needs which is kept when the grace has
+// passed since a Prune found that (so it takes two of them). Objects of entries that others need stay, but are no recovery points any more. It may
+// run beside a writer and beside readers; a second Prune at the same time fails with store.ErrPrecondition, if the store knows conditions. After an error
+// some objects have not been removed; all recovery points that it keeps are whole, and it is safe to try again.
 func Prune(ctx context.Context, packs, entries store.Store, name string, policy Policy, o PruneOptions) (PruneReport, error) {
 	if o.Grace == 0 {
 		o.Grace = DefaultGrace
@@ -76,6 +78,7 @@ func Prune(ctx context.Context, packs, entries store.Store, name string, policy 
 	p := &pruning{
 		packs: packs, entries: entries, name: name, policy: policy, o: o,
 		log: logrep.New(packs, entries, name), named: make(map[remotelog.ObjectID]bool),
+		waste: garbage{now: o.Now(), cutoff: o.Now().Add(-o.Grace), found: make(map[remotelog.ObjectID]time.Time)},
 	}
 	if err := p.run(ctx); err != nil {
 		return p.report, fmt.Errorf("prune %s: %w", name, err)
@@ -91,22 +94,13 @@ type pruning struct {
 	log            *logrep.Log
 
 	newest *logrep.Head
-	recent uint64           // entries from this on are kept
 	items  []logrep.Item    // all entries
 	list   remotelog.Pruned // what was pruned before
-	info   store.Info       // of the object that says so
-	listed bool             // there is one
+	info   store.Info       // of the object that says so; without a Key if there is none
 	named  map[remotelog.ObjectID]bool
 	blocks []remotelog.Block // of the entry that was looked at last
+	waste  garbage
 	report PruneReport
-
-	dead []deadObject
-}
-
-// A deadObject is one that is to be removed.
-type deadObject struct {
-	store.Info
-	id remotelog.ObjectID
 }
 
 func (p *pruning) run(ctx context.Context) error {
@@ -125,17 +119,16 @@ func (p *pruning) run(ctx context.Context) error {
 	if err := p.sweepPacks(ctx); err != nil {
 		return err
 	}
+	p.count()
 	if p.o.DryRun {
-		p.count()
 		return nil
 	}
 	if err := p.again(ctx); err != nil {
 		return err
 	}
-	if err := p.writeList(ctx, pruned); err != nil {
+	if err := p.writeLists(ctx, pruned); err != nil {
 		return err
 	}
-	p.count()
 	return p.remove(ctx)
 }
 
@@ -157,30 +150,36 @@ func (p *pruning) look(ctx context.Context) (err error) {
 	if n := len(p.items); n == 0 || p.items[n-1].Number != p.newest.Entry.Number {
 		return fmt.Errorf("entry %d is not in the list of %s", p.newest.Entry.Number, p.entries)
 	}
-	b, info, err := store.ReadAll(ctx, p.entries, remotelog.PrunedKey(p.name), remotelog.MaxPruned)
-	if store.IsNotExist(err) {
-		return nil
-	}
-	if err != nil {
+	if p.list, p.info, err = readList(ctx, p.entries, remotelog.PrunedKey(p.name), remotelog.MaxPruned, func(b []byte) (remotelog.Pruned, error) {
+		return remotelog.DecodePruned(p.name, b)
+	}); err != nil {
 		return err
 	}
-	p.info, p.listed = info, true
-	if p.list, err = remotelog.DecodePruned(p.name, b); err != nil {
-		return fmt.Errorf("%s: %w", remotelog.PrunedKey(p.name), err)
+	return p.waste.look(ctx, p)
+}
+
+// readList reads a list that is beside the log. If there is none, it returns the zero value, and an Info without a Key.
+func readList[T any](ctx context.Context, s store.Store, key string, limit int64, decode func([]byte) (T, error)) (list T, info store.Info, err error) {
+	b, info, err := store.ReadAll(ctx, s, key, limit)
+	switch {
+	case store.IsNotExist(err):
+		return list, store.Info{}, nil
+	case err != nil:
+		return list, info, err
 	}
-	return nil
+	info.Key = key
+	if list, err = decode(b); err != nil {
+		return list, info, fmt.Errorf("%s: %w", key, err)
+	}
+	return list, info, nil
 }
 
 // points returns the recovery points that there are.
 func (p *pruning) points(ctx context.Context) ([]Point, error) {
 	var points []Point
-	cutoff := p.o.Now().Add(-p.o.Grace)
 	for _, item := range p.items {
 		if !p.list.Has(item.Number) {
 			points = append(points, Point{item.Number, item.Info.ModTime})
-			if p.recent == 0 || !item.Info.ModTime.After(cutoff) {
-				p.recent = item.Number // it was the newest when the grace began
-			}
 		}
 	}
 	if len(points) == 0 || points[len(points)-1].Entry != p.newest.Entry.Number {
@@ -217,10 +216,6 @@ func (p *pruning) decide(points []Point) (pruned remotelog.Pruned) {
 	p.report.Kept, others = p.policy.Apply(points)
 	pruned = p.list.Clone()
 	for _, point := range slices.Backward(others) {
-		if point.Entry >= p.recent {
-			p.report.Recent++
-			continue
-		}
 		pruned.Add(remotelog.Run{First: point.Entry, Last: point.Entry})
 		p.report.Pruned = append(p.report.Pruned, point.Entry)
 	}
@@ -247,18 +242,11 @@ func (p *pruning) lost(pruned *remotelog.Pruned) {
 	}
 }
 
-// mark notes what the entries need that are kept. Of the recent ones it looks at the oldest: what one names is named by the one before
-// it or was made for it, so that the others name nothing else that is older than they are.
+// mark notes what the entries need that are kept. What one names is named by the one before it or was made for it, so those
+// that come after the newest one name nothing else that is older than they are.
 func (p *pruning) mark(ctx context.Context) error {
-	kept := []uint64{p.recent}
-	for _, k := range p.report.Kept {
-		if k.Entry < p.recent {
-			kept = append(kept, k.Entry)
-		}
-	}
-	slices.Sort(kept)
-	for _, n := range kept {
-		h, err := p.log.Entry(ctx, n)
+	for _, k := range slices.Backward(p.report.Kept) {
+		h, err := p.log.Entry(ctx, k.Entry)
 		if err != nil {
 			return err
 		}
@@ -298,17 +286,16 @@ func (p *pruning) markEntry(ctx context.Context, e *remotelog.Entry) error {
 
 // keeps says whether any entry from first on and before end stays a recovery point.
 func (p *pruning) keeps(first, end uint64) bool {
-	return end > p.recent || slices.ContainsFunc(p.report.Kept, func(k Kept) bool { return k.Entry >= first && k.Entry < end })
+	return end > p.newest.Entry.Number || slices.ContainsFunc(p.report.Kept, func(k Kept) bool { return k.Entry >= first && k.Entry < end })
 }
 
-// sweepEntries finds the entries that can be removed.
+// sweepEntries finds the entries that are garbage.
 func (p *pruning) sweepEntries(pruned *remotelog.Pruned) {
 	for _, item := range p.items {
 		id := remotelog.ObjectID{Entry: item.Number}
 		if pruned.Has(item.Number) {
-			// Of what was pruned with a shorter grace, recent ones may have frames that those behind them name.
-			if !p.named[id] && item.Number < p.recent {
-				p.dead = append(p.dead, deadObject{item.Info, id})
+			if !p.named[id] {
+				p.waste.add(item.Info, id)
 				continue
 			}
 			p.report.Carried++
@@ -318,9 +305,8 @@ func (p *pruning) sweepEntries(pruned *remotelog.Pruned) {
 	}
 }
 
-// sweepPacks finds the packs that can be removed. Those made for a recent entry, or for one that is not there yet, can't.
+// sweepPacks finds the packs that are garbage. Those made for an entry that is not there yet are not.
 func (p *pruning) sweepPacks(ctx context.Context) error {
-	cutoff := p.o.Now().Add(-p.o.Grace)
 	for info, err := range p.packs.List(ctx, remotelog.PackPrefix(p.name)) {
 		if err != nil {
 			return fmt.Errorf("list packs: %w", err)
@@ -329,13 +315,8 @@ func (p *pruning) sweepPacks(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		needed := p.named[id] || id.Entry > p.recent
-		if !needed && info.ModTime.After(cutoff) {
-			p.report.Young++
-			needed = true
-		}
-		if !needed {
-			p.dead = append(p.dead, deadObject{info, id})
+		if !p.named[id] && id.Entry <= p.newest.Entry.Number {
+			p.waste.add(info, id)
 			continue
 		}
 		p.report.LeftPacks++
@@ -354,7 +335,7 @@ func (p *pruning) again(ctx context.Context) error {
 	if err := p.markEntry(ctx, h.Entry); err != nil {
 		return err
 	}
-	for _, d := range p.dead {
+	for _, d := range p.waste.ripe {
 		if p.named[d.id] && !before[d.id] {
 			return fmt.Errorf("entry %d names %s, which no entry before it does", h.Entry.Number, d.Key)
 		}
@@ -364,27 +345,54 @@ func (p *pruning) again(ctx context.Context) error {
 	return latest.put(ctx, h, false)
 }
 
-// writeList writes down which entries are no recovery points any more, before anything is removed that they name. That
-// includes those that are removed themselves: they don't go all at once, and who misses one sees that it was not lost.
-func (p *pruning) writeList(ctx context.Context, pruned remotelog.Pruned) error {
-	if reflect.DeepEqual(pruned, p.list) {
+// writeLists writes down which entries are no recovery points any more, and which objects are garbage, before anything is removed. The first has
+// also those that are removed themselves: they don't go all at once, and who misses one sees that it was not lost. The second
+// comes after it, so that it has nothing but what nobody begins to read any more; but an empty one comes before, for the first says that it is there.
+func (p *pruning) writeLists(ctx context.Context, pruned remotelog.Pruned) error {
+	waste := p.waste.next(&pruned)
+	if pruned.Last() == 0 && len(waste.Batches) == 0 && p.info.Key == "" {
 		return nil
 	}
-	key, body := remotelog.PrunedKey(p.name), remotelog.EncodePruned(p.name, pruned)
-	cond := store.Condition{IfAbsent: !p.listed, IfMatch: p.info.ETag}
-	_, err := p.entries.Put(ctx, key, body, cond)
-	if errors.Is(err, errors.ErrUnsupported) {
-		_, err = p.entries.Put(ctx, key, body, store.Condition{})
+	pruned.Garbage = true
+	if p.waste.info.Key == "" {
+		if err := p.writeGarbage(ctx, remotelog.Garbage{}); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("write the list of pruned entries: %w", err)
+	if !reflect.DeepEqual(pruned, p.list) {
+		if _, err := p.put(ctx, remotelog.PrunedKey(p.name), remotelog.EncodePruned(p.name, pruned), p.info); err != nil {
+			return fmt.Errorf("write the list of pruned entries: %w", err)
+		}
+	}
+	if !p.waste.changed(&waste) {
+		return nil
+	}
+	return p.writeGarbage(ctx, waste)
+}
+
+func (p *pruning) writeGarbage(ctx context.Context, g remotelog.Garbage) (err error) {
+	if p.waste.info, err = p.put(ctx, remotelog.GarbageKey(p.name), remotelog.EncodeGarbage(p.name, g), p.waste.info); err != nil {
+		return fmt.Errorf("write the list of garbage: %w", err)
 	}
 	return nil
 }
 
-// count counts what is removed.
+// put replaces a list if it is still what was read.
+func (p *pruning) put(ctx context.Context, key string, body []byte, old store.Info) (store.Info, error) {
+	info, err := p.entries.Put(ctx, key, body, store.Condition{IfAbsent: old.Key == "", IfMatch: old.ETag})
+	if errors.Is(err, errors.ErrUnsupported) {
+		info, err = p.entries.Put(ctx, key, body, store.Condition{})
+	}
+	if errors.Is(err, store.ErrPrecondition) {
+		err = fmt.Errorf("%w: does another prune run, too? Begin anew when it has ended", err)
+	}
+	info.Key = key
+	return info, err
+}
+
+// count counts what is removed, and what waits.
 func (p *pruning) count() {
-	for _, d := range p.dead {
+	for _, d := range p.waste.ripe {
 		if d.id.Part == 0 {
 			p.report.RemovedEntries++
 		} else {
@@ -392,17 +400,30 @@ func (p *pruning) count() {
 		}
 		p.report.RemovedBytes += d.Size
 	}
+	for _, d := range p.waste.waiting {
+		if d.id.Part == 0 {
+			p.report.LeftEntries++
+		} else {
+			p.report.LeftPacks++
+		}
+		p.report.Waiting++
+		p.report.LeftBytes += d.Size
+		p.report.WaitingBytes += d.Size
+		if end := d.found.Add(p.o.Grace); p.report.Next.IsZero() || end.Before(p.report.Next) {
+			p.report.Next = end
+		}
+	}
 }
 
-// remove removes what is dead: entries, and when they are gone, packs.
+// remove removes the garbage whose grace has passed: entries, and when they are gone, packs.
 func (p *pruning) remove(ctx context.Context) error {
-	for _, kind := range []func(deadObject) (store.Store, bool){
-		func(d deadObject) (store.Store, bool) { return p.entries, d.id.Part == 0 },
-		func(d deadObject) (store.Store, bool) { return p.packs, d.id.Part > 0 },
+	for _, kind := range []func(garbageObject) (store.Store, bool){
+		func(d garbageObject) (store.Store, bool) { return p.entries, d.id.Part == 0 },
+		func(d garbageObject) (store.Store, bool) { return p.packs, d.id.Part > 0 },
 	} {
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(p.o.Jobs)
-		for _, d := range p.dead {
+		for _, d := range p.waste.ripe {
 			s, ok := kind(d)
 			if !ok || gctx.Err() != nil {
 				continue

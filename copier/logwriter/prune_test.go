@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -193,11 +195,36 @@ func (p *past) points() (list []uint64) {
 	return list
 }
 
-func (p *past) prune(policy logwriter.Policy) logwriter.PruneReport {
+// once prunes one time, which removes only what was found before.
+func (p *past) once(policy logwriter.Policy) logwriter.PruneReport {
 	p.t.Helper()
 	r, err := logwriter.Prune(p.t.Context(), p.s, p.s, testName, policy, p.o)
 	check(p.t, err)
 	return r
+}
+
+// prune prunes, and once more when the grace has passed. The report is of both.
+func (p *past) prune(policy logwriter.Policy) logwriter.PruneReport {
+	p.t.Helper()
+	first := p.once(policy)
+	p.pass()
+	r := p.once(policy)
+	if len(r.Pruned) > 0 {
+		p.t.Errorf("pruned at the second time: %v", r.Pruned)
+	}
+	r.Pruned = first.Pruned
+	r.RemovedEntries += first.RemovedEntries
+	r.RemovedPacks += first.RemovedPacks
+	return r
+}
+
+// pass lets the grace pass.
+func (p *past) pass() {
+	grace := p.o.Grace
+	if grace == 0 {
+		grace = logwriter.DefaultGrace
+	}
+	p.s.clock.set(p.s.clock.Now().Add(grace))
 }
 
 func numbers(kept []logwriter.Kept) (list []uint64) {
@@ -225,28 +252,46 @@ func TestPrune(t *testing.T) {
 	all := p.points()
 	policy := logwriter.Policy{Last: 3, Daily: 5, Weekly: 2}
 
-	p.o.DryRun = true
-	dry := p.prune(policy)
-	if o, s := p.size(); o != objects || s != size {
-		t.Errorf("a dry run changed something")
+	once := func() logwriter.PruneReport {
+		t.Helper()
+		before := contents(t, p.s)
+		p.o.DryRun = true
+		dry := p.once(policy)
+		if !maps.Equal(before, contents(t, p.s)) {
+			t.Errorf("a dry run changed something")
+		}
+		p.o.DryRun = false
+		r := p.once(policy)
+		if d := cmp.Diff(dry, r); d != "" {
+			t.Errorf("what was done differs from what was said (- said, + done):\n%s", d)
+		}
+		return r
 	}
-	p.o.DryRun = false
-	r := p.prune(policy)
-	if d := cmp.Diff(dry, r); d != "" {
-		t.Errorf("what was done differs from what was said (- said, + done):\n%s", d)
+	first := once()
+	if o, _ := p.size(); o != objects+2 || first.RemovedEntries+first.RemovedPacks != 0 || !first.Next.Equal(p.s.clock.Now().Add(24*time.Hour)) {
+		t.Errorf("%d objects of %d are left: %+v", o, objects, first)
+	}
+	if got := p.points(); !slices.Equal(got, numbers(first.Kept)) {
+		t.Errorf("recovery points: got %v, want %v", got, first.Kept)
+	}
+	sound(t, p.s)
+	p.pass()
+	r := once()
+	if r.RemovedEntries+r.RemovedPacks != first.Waiting || r.RemovedBytes != first.WaitingBytes || r.Waiting != 0 || len(r.Pruned) != 0 || !r.Next.IsZero() {
+		t.Errorf("first %+v, then %+v", first, r)
 	}
 	want := numbers(r.Kept)
 	if got := p.points(); !slices.Equal(got, want) || len(got) < 7 || len(got) > 9 {
 		t.Errorf("recovery points: got %v, want %v", got, want)
 	}
-	if len(r.Pruned) != len(all)-len(want) || r.Recent != 0 || r.Newest != all[len(all)-1] {
-		t.Errorf("report: %+v", r)
+	if len(first.Pruned) != len(all)-len(want) || r.Newest != all[len(all)-1] {
+		t.Errorf("report: %+v, %+v", first, r)
 	}
 	left, leftSize := p.size()
 	t.Logf("%d objects of %.1f MB before, %d of %.1f MB after, of which %d entries for the sake of their frames",
 		objects, float64(size)/1e6, left, float64(leftSize)/1e6, r.Carried)
 	if r.RemovedEntries == 0 || r.RemovedPacks == 0 || r.Carried == 0 || leftSize > size*2/3 ||
-		r.LeftEntries+r.LeftPacks+r.RemovedEntries+r.RemovedPacks != objects-1 {
+		r.LeftEntries+r.LeftPacks+r.RemovedEntries+r.RemovedPacks != objects-1 || r.LeftEntries+r.LeftPacks != left-3 {
 		t.Errorf("%d objects of %d bytes are left of %d of %d: %+v", left, leftSize, objects, size, r)
 	}
 
@@ -271,8 +316,7 @@ func TestPrune(t *testing.T) {
 	}
 
 	// Again there is nothing to do, and the writer goes on, and a new one.
-	r = p.prune(policy)
-	if r.RemovedEntries+r.RemovedPacks+len(r.Pruned) != 0 {
+	if r = once(); r.RemovedEntries+r.RemovedPacks+len(r.Pruned)+r.Waiting != 0 {
 		t.Errorf("again: %+v", r)
 	}
 	for range 3 {
@@ -378,31 +422,147 @@ func TestPruneOldList(t *testing.T) {
 	}
 }
 
-// TestPruneRecent checks that what is young stays.
-func TestPruneRecent(t *testing.T) {
-	p := newPast(t, 50, time.Hour)
+// TestPruneGrace reads states while they are pruned: until the grace has passed since then, nothing that they need goes.
+func TestPruneGrace(t *testing.T) {
+	p := newPast(t, 60, time.Hour)
 	all := p.points()
-	r := p.prune(logwriter.Policy{Last: 1})
-	// One that was the newest 24 hours ago may still be read.
-	got := p.points()
-	oldest := p.s.times[remotelog.EntryKey(testName, got[0])]
-	second := p.s.times[remotelog.EntryKey(testName, got[1])]
-	cutoff := p.s.clock.Now().Add(-24 * time.Hour)
-	if oldest.After(cutoff) || !second.After(cutoff) {
-		t.Errorf("the oldest entries that are left are of %v and %v, it is %v", oldest, second, p.s.clock.Now())
+	objects, _ := p.size()
+	whole := func(list []uint64) {
+		t.Helper()
+		for _, n := range list {
+			if !bytes.Equal(restore(t, p.s, n), p.states[n]) {
+				t.Fatalf("entry %d restores to something else", n)
+			}
+		}
 	}
-	if r.Recent != len(got)-1 || len(r.Pruned) != len(all)-len(got) || len(r.Pruned) == 0 {
-		t.Errorf("%d of %d left: %+v", len(got), len(all), r)
+	first := p.once(logwriter.Policy{Last: 30})
+	if got := p.points(); !slices.Equal(got, all[len(all)-30:]) || first.Waiting == 0 {
+		t.Errorf("%v is left of %v: %+v", got, all, first)
 	}
-	// Without a policy nothing is pruned.
-	if r := p.prune(logwriter.Policy{}); len(r.Pruned) != 0 || r.RemovedEntries != 0 {
-		t.Errorf("without a policy: %+v", r)
+	p.s.clock.set(p.s.clock.Now().Add(23 * time.Hour))
+	second := p.once(logwriter.Policy{Last: 1})
+	if got := p.points(); len(got) != 1 || second.RemovedEntries+second.RemovedPacks > 0 || second.Waiting <= first.Waiting {
+		t.Errorf("%v is left: %+v", got, second)
 	}
-	// A smaller grace, fewer of them.
-	p.o.Grace = 90 * time.Minute
-	p.prune(logwriter.Policy{Last: 1})
-	if got := p.points(); len(got) != 2 {
-		t.Errorf("a grace of 90 minutes leaves %v", got)
+	whole(all)
+	sound(t, p.s)
+	// The first batch goes, the second does not.
+	p.s.clock.set(p.s.clock.Now().Add(time.Hour))
+	third := p.once(logwriter.Policy{})
+	if third.RemovedEntries+third.RemovedPacks != first.Waiting || third.Waiting != second.Waiting-first.Waiting {
+		t.Errorf("%+v, then %+v, then %+v", first, second, third)
+	}
+	whole(numbers(first.Kept))
+	sound(t, p.s)
+	p.s.clock.set(p.s.clock.Now().Add(23 * time.Hour))
+	fourth := p.once(logwriter.Policy{})
+	if left, _ := p.size(); fourth.Waiting > 0 || left != objects+2-first.Waiting-third.Waiting {
+		t.Errorf("of %d objects %d are left: %+v", objects, left, fourth)
+	}
+	sound(t, p.s)
+}
+
+// TestPruneGarbageList loses and damages the list of garbage: the grace begins anew.
+func TestPruneGarbageList(t *testing.T) {
+	key := remotelog.GarbageKey(testName)
+	for name, spoil := range map[string]func(p *past){
+		"lost":    func(p *past) { check(p.t, p.s.Delete(p.t.Context(), key)) },
+		"damaged": func(p *past) { put(p.t, p.s.Store, key, []byte("no list")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPast(t, 40, time.Hour)
+			first := p.once(logwriter.Policy{Last: 3})
+			spoil(p)
+			var faults []string
+			_, err := logrep.New(p.s, p.s, testName).Check(t.Context(), nil, func(f *logrep.Fault) { faults = append(faults, f.Object) })
+			if check(t, err); !slices.Equal(faults, []string{key}) {
+				t.Errorf("faults in %v", faults)
+			}
+			p.pass()
+			if r := p.once(logwriter.Policy{}); r.RemovedEntries+r.RemovedPacks > 0 || r.Waiting != first.Waiting {
+				t.Errorf("first %+v, then %+v", first, r)
+			}
+			sound(t, p.s)
+			p.pass()
+			if r := p.once(logwriter.Policy{}); r.RemovedEntries+r.RemovedPacks != first.Waiting || r.Waiting > 0 {
+				t.Errorf("first %+v, then %+v", first, r)
+			}
+			sound(t, p.s)
+		})
+	}
+}
+
+// TestPruneMuchGarbage finds more garbage than a list has room for.
+func TestPruneMuchGarbage(t *testing.T) {
+	defer logwriter.SetGarbageMost(10)()
+	p := newPast(t, 40, time.Hour)
+	left := p.once(logwriter.Policy{Last: 2}).Waiting
+	for first := true; left > 0; first = false {
+		p.pass()
+		r := p.once(logwriter.Policy{})
+		if n := r.RemovedEntries + r.RemovedPacks; n != min(10, left) || first && n == left || r.Waiting != left-n {
+			t.Fatalf("%d were left, then %+v", left, r)
+		}
+		left = r.Waiting
+		sound(t, p.s)
+		if left > 0 { // what had no room before is in the list from now on
+			g, _, err := logrep.New(p.s, p.s, testName).Garbage(t.Context())
+			if check(t, err); len(g.Batches) != 1 || len(g.Batches[0].Objects) != min(10, left) {
+				t.Fatalf("%d are left, the list has %+v", left, g)
+			}
+		}
+	}
+}
+
+// TestEveryObjectOfAPrunedLog deletes, cuts, flips and swaps what is left when some states were pruned, and what they needed waits or is gone:
+// who looks through the log names each, be it needed or not.
+func TestEveryObjectOfAPrunedLog(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		t.Run(fmt.Sprint("gone:", gone), func(t *testing.T) {
+			p := newPast(t, 50, time.Hour)
+			p.once(logwriter.Policy{Hourly: 6, Last: 1})
+			if gone {
+				p.pass()
+				if r := p.once(logwriter.Policy{}); r.RemovedEntries == 0 || r.RemovedPacks == 0 {
+					t.Fatalf("%+v", r)
+				}
+			}
+			check(t, p.w.Close(t.Context()))
+			sound(t, p.s)
+			found := func(key, how string) {
+				t.Helper()
+				var faults []string
+				_, err := logrep.New(p.s, p.s, testName).Check(t.Context(), &logrep.CheckOptions{Percent: 100},
+					func(f *logrep.Fault) { faults = append(faults, f.Object+": "+f.Error()) })
+				check(t, err)
+				if !slices.ContainsFunc(faults, func(s string) bool { return strings.Contains(s, key) }) {
+					t.Errorf("%s %s, but the faults are %q", key, how, faults)
+				}
+			}
+			all := keys(t, p.s, "")
+			rng := rand.New(rand.NewPCG(1, 2))
+			for i, key := range all {
+				whole := object(t, p.s, key)
+				put(t, p.s.Store, key, nil)
+				found(key, "is gone")
+				put(t, p.s.Store, key, whole[:rng.IntN(len(whole))])
+				found(key, "is cut")
+				for range 3 {
+					b := bytes.Clone(whole)
+					at := rng.IntN(len(b))
+					b[at] ^= 1 << rng.IntN(8)
+					put(t, p.s.Store, key, b)
+					found(key, fmt.Sprintf("has another byte at %d of %d", at, len(b)))
+				}
+				// Of garbage nothing is known but how long it is.
+				if other := object(t, p.s, all[(i+1)%len(all)]); gone || len(other) != len(whole) {
+					put(t, p.s.Store, key, other)
+					found(key, "is another")
+				}
+				put(t, p.s.Store, key, whole)
+			}
+			sound(t, p.s)
+		})
 	}
 }
 
@@ -416,18 +576,21 @@ func TestPruneOrphans(t *testing.T) {
 		check(t, err)
 		return key
 	}
-	old := []string{put(1, 1), put(newest, 2)}
+	orphans := []string{put(1, 1), put(newest, 2)}
 	coming := put(newest+1, 3) // of an upload that takes long
 	strange := remotelog.PackPrefix(testName) + "readme"
 	_, err := p.s.Put(t.Context(), strange, []byte("what is this"), store.Condition{})
 	check(t, err)
-	p.s.clock.set(p.s.clock.Now().Add(25 * time.Hour))
-	young := put(2, 4)
-	r := p.prune(logwriter.Policy{})
 	there := func(key string) bool { _, err := p.s.Head(t.Context(), key); return err == nil }
-	if there(old[0]) || there(old[1]) || !there(coming) || !there(young) || !there(strange) || r.RemovedPacks != 2 || r.Young != 1 {
-		t.Errorf("old %v %v, coming %v, young %v, strange %v: %+v",
-			there(old[0]), there(old[1]), there(coming), there(young), there(strange), r)
+	if r := p.once(logwriter.Policy{}); r.Waiting != 2 || !there(orphans[0]) || !there(orphans[1]) {
+		t.Errorf("at first: %+v", r)
+	}
+	p.pass()
+	young := put(2, 4)
+	r := p.once(logwriter.Policy{})
+	if there(orphans[0]) || there(orphans[1]) || !there(coming) || !there(young) || !there(strange) || r.RemovedPacks != 2 || r.Waiting != 1 {
+		t.Errorf("orphans %v %v, coming %v, young %v, strange %v: %+v",
+			there(orphans[0]), there(orphans[1]), there(coming), there(young), there(strange), r)
 	}
 }
 
@@ -464,6 +627,8 @@ func TestPruneBeside(t *testing.T) {
 	for i := 0; ; i++ {
 		p := newPast(t, 45, 2*time.Hour)
 		p.o.Grace = time.Hour
+		p.once(logwriter.Policy{Last: 30})
+		p.pass()
 		s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
 			if c.N == i {
 				p.d.change(200)
@@ -483,10 +648,15 @@ func TestPruneBeside(t *testing.T) {
 				t.Fatalf("request %d: entry %d is gone", i, n)
 			}
 		}
-		if r.RemovedEntries == 0 {
+		if r.RemovedEntries == 0 || len(r.Pruned) == 0 || r.Waiting == 0 {
 			t.Fatalf("request %d: %+v", i, r)
 		}
 		p.next()
+		p.points()
+		p.pass()
+		if again := p.once(logwriter.Policy{}); again.RemovedEntries+again.RemovedPacks != r.Waiting {
+			t.Fatalf("request %d: %+v, then %+v", i, r, again)
+		}
 		p.points()
 		if len(s.Calls()) <= i {
 			if i < 20 || before < 45 {
@@ -507,6 +677,10 @@ func TestPruneFaults(t *testing.T) {
 			for i := 0; ; i++ {
 				p := newPast(t, 30, 2*time.Hour)
 				p.o.Jobs, p.o.Grace = 1, time.Hour
+				if i%2 == 1 { // there are lists already, and something goes at once
+					p.once(logwriter.Policy{Last: 20})
+					p.pass()
+				}
 				s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
 					if c.N == i || name == "crash" && c.N > i {
 						return f
@@ -519,6 +693,7 @@ func TestPruneFaults(t *testing.T) {
 					t.Fatalf("request %d: got %v", i, err)
 				}
 				p.points()
+				sound(t, p.s)
 				r := p.prune(logwriter.Policy{Last: 2})
 				if got := p.points(); !slices.Equal(got, numbers(r.Kept)) {
 					t.Fatalf("request %d: %v is left, want %v", i, got, r.Kept)
@@ -540,7 +715,7 @@ func TestPruneTwice(t *testing.T) {
 	s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
 		if c.Verb == store.VerbPut && c.Key == remotelog.PrunedKey(testName) && !inner {
 			inner = true
-			p.prune(logwriter.Policy{Last: 4})
+			p.once(logwriter.Policy{Last: 4})
 		}
 		return storefault.Fault{}
 	})
@@ -562,6 +737,12 @@ func TestPrunePlain(t *testing.T) {
 		if got := p.points(); len(got) != 3-i || len(r.Pruned) == 0 {
 			t.Errorf("%v are left: %+v", got, r)
 		}
+		p.pass()
+		r, err = logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{}, p.o)
+		if check(t, err); i == 0 && r.RemovedEntries == 0 || r.Waiting > 0 {
+			t.Errorf("after the grace: %+v", r)
+		}
+		sound(t, p.s)
 	}
 }
 

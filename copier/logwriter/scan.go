@@ -1,7 +1,6 @@
 package logwriter
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math/bits"
@@ -78,7 +77,7 @@ func (w *Writer) scan(ctx context.Context, h *head) (*scan, error) {
 	for _, u := range uses {
 		s.objects = append(s.objects, u)
 	}
-	slices.SortFunc(s.objects, func(x, y *usage) int { return compareObjects(x.id, y.id) })
+	slices.SortFunc(s.objects, func(x, y *usage) int { return x.id.Compare(y.id) })
 	page := 0.0 // about how many bytes one takes, of objects of which it is not known
 	if len(samples) > 0 {
 		// A frame of which only a part is needed seems to have large pages, so the truth is among the small ones. Whoever
@@ -94,10 +93,6 @@ func (w *Writer) scan(ctx context.Context, h *head) (*scan, error) {
 		u.need = min(u.size, u.index+int64(float64(u.pages)*page))
 	}
 	return s, nil
-}
-
-func compareObjects(x, y remotelog.ObjectID) int {
-	return cmp.Or(cmp.Compare(x.Entry, y.Entry), cmp.Compare(x.Part, y.Part), cmp.Compare(x.Nonce, y.Nonce))
 }
 
 // sizes sets the sizes of the objects: those that are known, others from lists that begin at the oldest of them.

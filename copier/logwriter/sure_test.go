@@ -193,27 +193,10 @@ func TestLateCopy(t *testing.T) {
 			p.next()
 			p.prune(logwriter.Policy{Last: 1})
 			check(t, p.w.Close(t.Context()))
-			if got := p.points(); !slices.Equal(got, []uint64{24, 25}) {
+			if got := p.points(); !slices.Equal(got, []uint64{25}) {
 				t.Errorf("recovery points %v", got)
 			}
 			sound(t, p.s)
 		})
 	}
-}
-
-// TestPruneShorterGrace prunes with a short grace, then with a longer one.
-func TestPruneShorterGrace(t *testing.T) {
-	p := newPast(t, 40, time.Hour)
-	p.o.Grace = 2 * time.Hour
-	p.prune(logwriter.Policy{Last: 4})
-	p.o.Grace = 24 * time.Hour
-	for range 5 {
-		p.next()
-		r := p.prune(logwriter.Policy{Last: 4})
-		if got := p.points(); len(got) < 4 || len(r.Kept) != 4 {
-			t.Errorf("points %v: %+v", got, r)
-		}
-		p.s.clock.set(p.s.clock.Now().Add(time.Hour))
-	}
-	sound(t, p.s)
 }

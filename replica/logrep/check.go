@@ -19,7 +19,8 @@ import (
 // CheckOptions configure [Log.Check]. Nil is the same as the zero value.
 type CheckOptions struct {
 	// Percent is how many of the chunks are fetched, put together and compared with their fingerprints: 0 is
-	// none, 100 and more is all. Each is, once, in each version that any entry has.
+	// none, 100 and more is all. Each is, once, in each version that any entry has. As much of what no entry needs, but objects
+	// still have, is fetched, too, and must be whole frames.
 	Percent int
 	// Shift turns the choice of those that are fetched, so that checks with different ones fetch others.
 	Shift uint32
@@ -55,11 +56,12 @@ type CheckStats struct {
 func (l *Log) Check(ctx context.Context, opts *CheckOptions, fault func(*Fault)) (CheckStats, error) {
 	c := &checker{
 		l: l, fault: fault,
-		sizes: map[remotelog.ObjectID]int64{},
-		used:  map[remotelog.ObjectID]bool{},
-		lost:  map[remotelog.ObjectID]bool{},
-		seen:  map[manifest.Fingerprint]bool{},
-		told:  map[remotelog.Place]bool{},
+		sizes:  map[remotelog.ObjectID]int64{},
+		used:   map[remotelog.ObjectID]bool{},
+		lost:   map[remotelog.ObjectID]bool{},
+		seen:   map[manifest.Fingerprint]bool{},
+		told:   map[remotelog.Place]bool{},
+		needed: map[remotelog.ObjectID]*spans{},
 	}
 	if opts != nil {
 		c.opts = *opts
@@ -83,11 +85,13 @@ type checker struct {
 
 	entries []entrySize
 	pruned  remotelog.Pruned              // those that need be neither there nor whole
+	garbage remotelog.Garbage             // objects that need not be whole, but are there
 	gone    remotelog.Pruned              // those that were told to be missing
 	sizes   map[remotelog.ObjectID]int64  // bytes of frames that an object has at most
 	used    map[remotelog.ObjectID]bool   // objects that are named
 	lost    map[remotelog.ObjectID]bool   // objects that were told to be missing or too short
 	seen    map[manifest.Fingerprint]bool // versions of chunks
+	needed  map[remotelog.ObjectID]*spans // where frames that are needed lie, if data are read
 	last    *Head                         // the entry before, if it is sound
 
 	mu    sync.Mutex // guards the following, and is held while fault is called
@@ -156,6 +160,9 @@ func (c *checker) run(ctx context.Context) error {
 			c.stats.UnusedBytes += size
 		}
 	}
+	if err := c.unneeded(ctx); err != nil {
+		return err
+	}
 	return c.latest(ctx)
 }
 
@@ -167,6 +174,9 @@ func (c *checker) list(ctx context.Context) (err error) {
 			return err
 		}
 		c.pruned.Unlisted = remotelog.MaxNumber // nobody knows which were
+	}
+	if err := c.lists(ctx); err != nil {
+		return err
 	}
 	for item, err := range c.l.List(ctx, 0) {
 		if err != nil {
@@ -202,6 +212,9 @@ func (c *checker) missing(ctx context.Context) (err error) {
 			return c.bad(err)
 		}
 		missing = c.gaps()
+	}
+	if err := c.waiting(ctx); err != nil {
+		return err
 	}
 	for _, r := range missing {
 		c.gone.Add(r)
@@ -388,6 +401,12 @@ func (c *checker) there(e *remotelog.Entry, p remotelog.Place) (bool, error) {
 	c.used[p.Object] = true
 	size, ok := c.sizes[p.Object]
 	if ok && p.End() <= size {
+		if c.opts.Percent > 0 {
+			if c.needed[p.Object] == nil {
+				c.needed[p.Object] = &spans{}
+			}
+			c.needed[p.Object].add(p.Offset, p.End())
+		}
 		return true, nil
 	}
 	if c.lost[p.Object] || p.Object.Part == 0 && c.gone.Has(p.Object.Entry) {

@@ -403,9 +403,7 @@ func near(frames []remotelog.Place) [][]remotelog.Place {
 
 func sortPlaces(frames []remotelog.Place) {
 	slices.SortFunc(frames, func(a, b remotelog.Place) int {
-		x, y := a.Object, b.Object
-		return cmp.Or(cmp.Compare(x.Entry, y.Entry), cmp.Compare(x.Part, y.Part), cmp.Compare(x.Nonce, y.Nonce),
-			cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Length, b.Length))
+		return cmp.Or(a.Object.Compare(b.Object), cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Length, b.Length))
 	})
 }
 

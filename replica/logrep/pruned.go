@@ -31,6 +31,22 @@ func (l *Log) Pruned(ctx context.Context) (remotelog.Pruned, error) {
 	return pruned, nil
 }
 
+// Garbage returns which objects wait to be removed, and whether there is a list of them. It takes one request.
+func (l *Log) Garbage(ctx context.Context) (g remotelog.Garbage, there bool, err error) {
+	key := remotelog.GarbageKey(l.name)
+	b, _, err := store.ReadAll(ctx, l.entries, key, remotelog.MaxGarbage)
+	switch {
+	case errors.Is(err, store.ErrNotExist) && !errors.Is(err, store.ErrNoBucket):
+		return g, false, nil
+	case err != nil:
+		return g, false, err
+	}
+	if g, err = remotelog.DecodeGarbage(l.name, b); err != nil {
+		return g, true, &Fault{Object: key, Err: err}
+	}
+	return g, true, nil
+}
+
 // prunedSince is Pruned, but takes no request if the list was read since a time.
 func (l *Log) prunedSince(ctx context.Context, t time.Time) (remotelog.Pruned, error) {
 	l.mu.Lock()
