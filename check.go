@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"github.com/boule-db/boule/internal/instance"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/replica/logrep"
@@ -57,6 +58,9 @@ func Check(ctx context.Context, ref string, cfg *Config, opts *CheckOptions) (*C
 		return nil, fmt.Errorf("boule: %w", err)
 	}
 	c := &checking{report: &CheckReport{Manifest: name, Faults: []ReplicaFault{}}, shift: rand.Uint32()}
+	if cfg, err = effective(cfg); err == nil {
+		c.spoolDir, _ = cfg.spoolDir()
+	}
 	if opts != nil {
 		c.opts = *opts
 	}
@@ -99,10 +103,11 @@ func namedReplica(text string, cfg *Config) (string, []target.Target, error) {
 }
 
 type checking struct {
-	opts   CheckOptions
-	shift  uint32
-	report *CheckReport
-	mu     sync.Mutex // guards the faults of the report
+	opts     CheckOptions
+	shift    uint32
+	spoolDir string // empty if there is none
+	report   *CheckReport
+	mu       sync.Mutex // guards the faults of the report
 }
 
 func (c *checking) fault(src replica.Source, object string, err error) {
@@ -119,7 +124,7 @@ func (c *checking) target(ctx context.Context, t target.Target) error {
 	for _, layout := range layouts(t, nil) {
 		check := c.chunks
 		if layout == target.LayoutLog {
-			check = c.log
+			check = func(ctx context.Context, src replica.Source) error { return c.log(ctx, src, t) }
 		}
 		switch err := check(ctx, src); {
 		case isAbsent(err):
@@ -158,10 +163,10 @@ func (c *checking) chunks(ctx context.Context, src replica.Source) error {
 	return err
 }
 
-func (c *checking) log(ctx context.Context, src replica.Source) error {
+func (c *checking) log(ctx context.Context, src replica.Source, t target.Target) error {
 	log := logrep.New(src.Chunks, src.Manifests, c.report.Manifest)
 	stats, err := log.Check(ctx, &logrep.CheckOptions{
-		Percent: c.opts.Percent, Shift: c.shift, Jobs: c.opts.Jobs, Progress: c.opts.Progress,
+		Percent: c.opts.Percent, Shift: c.shift, Jobs: c.opts.Jobs, Progress: c.opts.Progress, Known: c.uploaded(t),
 	}, func(f *logrep.Fault) { c.fault(src, f.Object, f) })
 	if store.IsNotExist(err) || err == nil && stats.Entries == 0 && stats.Packs == 0 && stats.Faults == 0 {
 		return fmt.Errorf("%w: no log of %s in %s", ErrNoReplica, c.report.Manifest, src)
@@ -174,4 +179,30 @@ func (c *checking) log(ctx context.Context, src replica.Source) error {
 	c.report.Read += stats.Read
 	c.report.Bytes += stats.EntryBytes + stats.PackBytes
 	return err
+}
+
+// uploaded returns the state that the programs of this machine which share the spool uploaded last to a target, as far as the spool knows.
+func (c *checking) uploaded(t target.Target) (known logrep.KnownState) {
+	if c.spoolDir == "" || !instance.Supported {
+		return known
+	}
+	root, err := openSpool(c.spoolDir)
+	if err != nil {
+		return known
+	}
+	defer root.Close()
+	t.Layout = target.LayoutLog
+	tap, _, err := root.Tap(t.ID(), c.report.Manifest)
+	if err != nil {
+		return known
+	}
+	m, err := manifest.Decode(tap)
+	if err != nil {
+		return known
+	}
+	owner, err := root.Owner()
+	if err != nil {
+		return known
+	}
+	return logrep.KnownState{Spool: owner, Sequence: m.Sequence}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -78,6 +79,46 @@ func TestNewerLayoutIsRead(t *testing.T) {
 	report, err := boule.Check(t.Context(), s.ref(path), in(""), nil)
 	if err != nil || len(report.Faults) > 0 || report.Stores != 2 {
 		t.Errorf("check: got %+v, %v; want both layouts", report, err)
+	}
+}
+
+// While its writer runs, nothing in the store tells that the newest entry is gone; the spool does.
+func TestCheckOfLostNewest(t *testing.T) {
+	p := publishTo(t, 1, target.LayoutLog)
+	for x := range 3 {
+		p.set(t, x)
+	}
+	points, err := boule.History(t.Context(), p.ref(), p.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := fmt.Sprintf("%016x", points[len(points)-1].Entry)
+	found, err := filepath.Glob(filepath.Join(p.store(0), "manifests", "log", "*", newest))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("found %q, %v", found, err)
+	}
+	faults := func(cfg *boule.Config) (objects []string) {
+		t.Helper()
+		report, err := boule.Check(t.Context(), p.ref(), cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range report.Faults {
+			objects = append(objects, filepath.Base(f.Object))
+		}
+		return objects
+	}
+	if got := faults(p.cfg); len(got) > 0 {
+		t.Errorf("before: faults in %q", got)
+	}
+	if err := os.Remove(found[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got := faults(p.cfg); !slices.Equal(got, []string{newest}) {
+		t.Errorf("without the newest entry: faults in %q", got)
+	}
+	if got := faults(p.with(func(c *boule.Config) { c.SpoolDir = p.path("other") })); len(got) > 0 {
+		t.Errorf("by another spool, which does not know better: faults in %q", got)
 	}
 }
 

@@ -18,9 +18,10 @@ names, in every configured store. Of a replica in the layout log, every state th
 be whole: all entries and indexes are read, and what they name must be there. In the layout chunks the manifest and
 its index blocks are read, and the store is asked for every chunk.
 
---read-data also fetches all data, and compares them with their fingerprints, as a restore would;
---read-data-subset N% does so with about N percent, others each time. A state that is gone, and was not pruned,
-is a fault. Only the very newest ones can be gone unnoticed, up to 15 of them, if their writer was killed or still runs.
+--read-data also fetches all data, and compares them with their fingerprints, as a restore would, and what objects have
+that no state needs; --read-data-subset N% does so with about N percent, others each time. A state that is gone, and was not
+pruned, is a fault. The very newest ones, up to 15, are missed only where the spool is that uploaded them, if their
+writer was killed or still runs.
 
 Exit status: 0 all is there and whole, 1 something is not (each fault is printed, with the object) or the store could not be asked,
 2 wrong arguments. --json prints an object with counts, and the array faults of objects with store, object and detail.`

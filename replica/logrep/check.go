@@ -30,8 +30,17 @@ type CheckOptions struct {
 	After uint64
 	// Incomplete says that it is no fault if remotelog.LatestKey is not there.
 	Incomplete bool
+	// Known is a state that somebody knows to have appended. If the newest entry is of the same spool, and of an older state,
+	// it is a fault. The zero value is not known.
+	Known KnownState
 	// Progress is called as entries are done. Data are fetched for many of them at a time.
 	Progress func(done, total int)
+}
+
+// A KnownState is what tells one state of a database from older ones: the Sequence of an entry whose Owner has that Spool.
+type KnownState struct {
+	Spool    [16]byte
+	Sequence uint64
 }
 
 // CheckStats are what [Log.Check] saw.
@@ -93,6 +102,7 @@ type checker struct {
 	seen    map[manifest.Fingerprint]bool // versions of chunks
 	needed  map[remotelog.ObjectID]*spans // where frames that are needed lie, if data are read
 	last    *Head                         // the entry before, if it is sound
+	newest  *remotelog.Entry              // of those that are sound
 
 	mu    sync.Mutex // guards the following, and is held while fault is called
 	told  map[remotelog.Place]bool
@@ -163,7 +173,20 @@ func (c *checker) run(ctx context.Context) error {
 	if err := c.unneeded(ctx); err != nil {
 		return err
 	}
-	return c.latest(ctx)
+	if err := c.latest(ctx); err != nil {
+		return err
+	}
+	return c.known()
+}
+
+// known reports if the newest entry is older than one that was there.
+func (c *checker) known() error {
+	e, known := c.newest, c.opts.Known
+	if e == nil || e.Owner.Spool != known.Spool || e.Sequence >= known.Sequence {
+		return nil
+	}
+	key := remotelog.EntryKey(c.l.name, e.Number+1)
+	return c.bad(&Fault{Object: key, Err: fmt.Errorf("entry %d, or one behind it, is gone: this machine has uploaded state %d, and the newest one is %d: %w", e.Number+1, known.Sequence, e.Sequence, store.ErrNotExist)})
 }
 
 // list lists all objects. Entries are listed before packs, for they are put after them, and read after both, for
@@ -263,7 +286,7 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 		return c.bad(f.err)
 	}
 	e := f.head.Entry
-	c.last = f.head
+	c.last, c.newest = f.head, e
 	c.sizes[remotelog.ObjectID{Entry: e.Number}] = item.Info.Size - int64(f.head.HeaderLen)
 	if c.pruned.Has(e.Number) {
 		c.last = nil
