@@ -21,13 +21,19 @@ type moment struct {
 
 func (m *moment) flags(cmd *cobra.Command) {
 	cmd.Flags().Uint64Var(&m.entry, "entry", 0, "the state of this entry of 'boule history'")
-	cmd.Flags().StringVar(&m.at, "at", "", "the newest state at this time: RFC 3339, 'YYYY-MM-DD hh:mm:ss' here, or -5m for five minutes ago")
+	cmd.Flags().StringVar(&m.at, "at", "", "the newest state at this time: RFC 3339, 'YYYY-MM-DD hh:mm:ss' here, or -5m for five minutes ago, -2d for two days")
 }
 
 // parseTime reads a time as people write it.
 func parseTime(s string, now time.Time) (time.Time, error) {
+	if s == "now" {
+		return now, nil
+	}
 	if ago, ok := strings.CutPrefix(s, "-"); ok {
 		d, err := time.ParseDuration(ago)
+		if err != nil && !strings.Contains(ago, "m") { // which is a minute here, and a month there
+			d, err = parseAge(ago)
+		}
 		if err == nil && d >= 0 {
 			return now.Add(-d), nil
 		}
@@ -40,7 +46,7 @@ func parseTime(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, usagef("--at %q is no time; write 2026-01-31T12:00:00Z, '2026-01-31 12:00:00', or -5m", s)
+	return time.Time{}, usagef("--at %q is no time; write 2026-01-31T12:00:00Z, '2026-01-31 12:00:00', -5m, -2d or now", s)
 }
 
 func newHistory(a *app) *cobra.Command {

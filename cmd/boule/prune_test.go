@@ -33,7 +33,11 @@ func TestParseTime(t *testing.T) {
 		"2026-11-26 11:00":          local("2026-11-26 11:00:00"),
 		"2026-11-26":                local("2026-11-26 00:00:00"),
 		"-5m":                       now.Add(-5 * time.Minute),
-		"":                          {}, "yesterday": {}, "5m": {}, "--5m": {}, "2026-13-01": {},
+		"-2d":                       now.Add(-48 * time.Hour),
+		"-1w12h":                    now.Add(-180 * time.Hour),
+		"now":                       now,
+		"-1d5m":                     {}, "-": {},
+		"": {}, "yesterday": {}, "5m": {}, "--5m": {}, "2026-13-01": {},
 	} {
 		got, err := parseTime(s, now)
 		if !got.Equal(want) || (err == nil) == want.IsZero() {

@@ -101,6 +101,9 @@ earlier state, of those that 'boule history' lists.`,
 			if jobs < 0 || jobs > 256 {
 				return usagef("--jobs %d: want between 1 and 256", jobs)
 			}
+			if err := checkOut(cmd, out); err != nil {
+				return err
+			}
 			refs, err := src.refs(a)
 			if err != nil {
 				return err
@@ -131,6 +134,14 @@ earlier state, of those that 'boule history' lists.`,
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "replace an existing file")
 	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "chunks fetched at once (default 16)")
 	return cmd
+}
+
+// checkOut refuses an empty --out, as an unset variable gives it: that is not meant to be standard output.
+func checkOut(cmd *cobra.Command, out string) error {
+	if out == "" && cmd.Flags().Changed("out") {
+		return usagef("--out is empty: give a file, or - for standard output")
+	}
+	return nil
 }
 
 func (a *app) restore(ctx context.Context, refs []string, get func(ref string) (*boule.Remote, error), out string, opts *boule.RestoreOptions) error {
@@ -247,6 +258,9 @@ func newManifest(a *app) *cobra.Command {
 --out. On a terminal, and with --json, it prints what the manifest says.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOut(cmd, out); err != nil {
+				return err
+			}
 			src := source{path: args[0]}
 			if boule.IsRef(args[0]) {
 				src = source{manifest: args[0]}
