@@ -15,6 +15,9 @@ type PrunePolicy = logwriter.Policy
 // PruneOptions configures [Prune].
 type PruneOptions = logwriter.PruneOptions
 
+// DefaultGrace is how long [Prune] leaves objects alone that nothing needs, if nothing else is said.
+const DefaultGrace = logwriter.DefaultGrace
+
 // A PruneReport says what [Prune] did in one target, or would do.
 type PruneReport struct {
 	Target string

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/boule-db/boule/manifest"
 )
 
 // garbageMagic is what the list of garbage begins with; the last byte is its version.
@@ -24,8 +26,10 @@ const maxMillis = maxSeconds*1000 + 999
 // Garbage says which objects of a log are there, though no recovery point needs them, and since when: they wait to be removed, for the
 // sake of those who began to read when something needed them. The zero value is of a log without any.
 type Garbage struct {
-	// Pruned is the greatest number in the list of pruned entries that this one was written with, or 0.
-	Pruned uint64
+	// Pruned is the greatest number in the list of pruned entries that this one was written with, or 0, and PrunedSum the fingerprint of
+	// that object, zero if there was none. With any other list of pruned entries, what is garbage may have been needed meanwhile.
+	Pruned    uint64
+	PrunedSum manifest.Fingerprint
 	// Batches are in the order in which they were found.
 	Batches []GarbageBatch
 }
@@ -34,6 +38,8 @@ type Garbage struct {
 type GarbageBatch struct {
 	// Found is when, in whole milliseconds. Zero means that it is when the list was put into its store.
 	Found time.Time
+	// Removing says that somebody has begun to remove them, so that some, or all, may be gone.
+	Removing bool
 	// Objects ascend. There is at least one.
 	Objects []GarbageObject
 }
@@ -46,10 +52,11 @@ type GarbageObject struct {
 
 // EncodeGarbage returns the object that lists the garbage of the replica with that name.
 func EncodeGarbage(name string, g Garbage) []byte {
-	b := protowire.AppendVarint(nil, g.Pruned)
+	b := appendSum(protowire.AppendVarint(nil, g.Pruned), g.PrunedSum)
 	b = protowire.AppendVarint(b, uint64(len(g.Batches)))
 	for _, batch := range g.Batches {
 		b = protowire.AppendVarint(b, millis(batch.Found))
+		b = protowire.AppendVarint(b, protowire.EncodeBool(batch.Removing))
 		b = protowire.AppendVarint(b, uint64(len(batch.Objects)))
 		before := uint64(0)
 		for _, o := range batch.Objects {
@@ -88,12 +95,16 @@ func DecodeGarbage(name string, b []byte) (Garbage, error) {
 
 func (c *cursor) garbage() (g Garbage) {
 	g.Pruned = c.uint(MaxNumber)
+	if b := c.sums(1); b != nil {
+		g.PrunedSum = manifest.At(b, 0)
+	}
 	room := uint64(MaxGarbageObjects)
 	for range c.uint(room) {
 		var batch GarbageBatch
 		if ms := c.uint(maxMillis); ms > 0 {
 			batch.Found = time.UnixMilli(int64(ms)).UTC()
 		}
+		batch.Removing = protowire.DecodeBool(c.uint(1))
 		n := c.uint(room)
 		if n == 0 {
 			c.fail()

@@ -16,8 +16,11 @@ import (
 func TestGarbage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := remotelog.Garbage{Pruned: rapid.Uint64Range(0, remotelog.MaxNumber).Draw(t, "pruned")}
+		if g.Pruned > 0 {
+			g.PrunedSum = sum(int(g.Pruned % 1000))
+		}
 		for range rapid.IntRange(0, 3).Draw(t, "batches") {
-			var b remotelog.GarbageBatch
+			b := remotelog.GarbageBatch{Removing: rapid.Bool().Draw(t, "removing")}
 			if ms := rapid.Int64Range(0, 253402300799999).Draw(t, "found"); ms > 0 {
 				b.Found = time.UnixMilli(ms).UTC()
 			}
@@ -91,8 +94,8 @@ func FuzzDecodeGarbage(f *testing.F) {
 
 // garbage returns a list with batches and objects of all kinds.
 func garbage() remotelog.Garbage {
-	return remotelog.Garbage{Pruned: 4000, Batches: []remotelog.GarbageBatch{
-		{Found: time.UnixMilli(1795700000123).UTC(), Objects: sized(
+	return remotelog.Garbage{Pruned: 4000, PrunedSum: sum(-6), Batches: []remotelog.GarbageBatch{
+		{Found: time.UnixMilli(1795700000123).UTC(), Removing: true, Objects: sized(
 			1_000_000, remotelog.ObjectID{Entry: 1}, remotelog.ObjectID{Entry: 1, Part: 1, Nonce: 0x0123456789abcdef},
 			remotelog.ObjectID{Entry: 1, Part: 2, Nonce: 0x0123456789abcdef}, remotelog.ObjectID{Entry: 700},
 		)},

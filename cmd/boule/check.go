@@ -20,8 +20,8 @@ its index blocks are read, and the store is asked for every chunk.
 
 --read-data also fetches all data, and compares them with their fingerprints, as a restore would, and what objects have
 that no state needs; --read-data-subset N% does so with about N percent, others each time. A state that is gone, and was not
-pruned, is a fault. The very newest ones, up to 15, are missed only where the spool is that uploaded them, if their
-writer was killed or still runs.
+pruned, is a fault. Only the very newest ones, up to 15, can be gone unnoticed: if their writer was killed or still
+runs, and this machine was not the one that uploaded them, or was started anew since.
 
 Exit status: 0 all is there and whole, 1 something is not (each fault is printed, with the object) or the store could not be asked,
 2 wrong arguments. --json prints an object with counts, and the array faults of objects with store, object and detail.`

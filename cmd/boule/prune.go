@@ -21,9 +21,9 @@ func newPrune(a *app) *cobra.Command {
 		Use:   "prune PATH --keep-…",
 		Short: "Remove old states from a replica, and what nothing else needs",
 		Long: `Prune keeps those entries of 'boule history' that one of the --keep flags says, and always the newest. The others
-are removed: they are no states to restore any more. The objects that nothing needs then are garbage, and are removed by the first
-prune that runs --grace later, or after that. So it takes two, as of a daily job; and whoever reads a state while it
-is pruned has that long to end. Prune may run beside those who write and read the replica.
+are removed: they are no states to restore any more. The objects that nothing needs then are garbage, and are removed by the
+first prune that runs --grace later, or after that. So it takes two, as of a daily job; and whoever reads a state while
+it is pruned has that long to end. Prune may run beside those who write and read the replica.
 
 With a negative number a flag keeps all of its kind. --dry-run tells what would go.`,
 		Args: cobra.ExactArgs(1),
@@ -66,7 +66,7 @@ With a negative number a flag keeps all of its kind. --dry-run tells what would 
 	flags.IntVar(&policy.Monthly, "keep-monthly", 0, "of months")
 	flags.IntVar(&policy.Yearly, "keep-yearly", 0, "of years")
 	flags.BoolVarP(&opts.DryRun, "dry-run", "n", false, "remove nothing, only tell")
-	flags.DurationVar(&opts.Grace, "grace", 24*time.Hour, "how long garbage stays; at least 2m")
+	flags.DurationVar(&opts.Grace, "grace", boule.DefaultGrace, "how long garbage stays; at least 2m")
 	return cmd
 }
 
@@ -124,7 +124,7 @@ func (a *app) printPruned(reports []boule.PruneReport, dry bool) error {
 			Left: r.LeftEntries + r.LeftPacks, LeftB: r.LeftBytes, Waiting: r.Waiting, WaitB: r.WaitingBytes,
 		}
 		if !r.Next.IsZero() {
-			row.Next = r.Next.UTC().Format(time.RFC3339)
+			row.Next = nextSecond(r.Next.UTC()).Format(time.RFC3339)
 		}
 		for _, k := range r.Kept {
 			row.Kept = append(row.Kept, k.Entry)
@@ -150,11 +150,14 @@ func (a *app) printPruned(reports []boule.PruneReport, dry bool) error {
 			counted(r.Left, "object"), humanize.IBytes(uint64(r.LeftB)))
 		if r.Waiting > 0 {
 			fmt.Fprintf(a.stdout, "  of these, nothing needs %s with %s: prune again to remove them, from %s on\n", counted(r.Waiting, "object"),
-				humanize.IBytes(uint64(r.WaitB)), reports[i].Next.Local().Format(time.RFC3339))
+				humanize.IBytes(uint64(r.WaitB)), nextSecond(reports[i].Next.Local()).Format(time.RFC3339))
 		}
 	}
 	return nil
 }
+
+// nextSecond rounds a time up.
+func nextSecond(t time.Time) time.Time { return t.Add(time.Second - 1).Truncate(time.Second) }
 
 // runs writes numbers, which ascend, as 1-5, 7.
 func runs(numbers []uint64) string {

@@ -459,13 +459,28 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestPruneGrace",
 	},
 	{
+		id: "grace-anew", what: "the grace goes on though the list of pruned entries was lost meanwhile",
+		edits: []edit{{"copier/logwriter/garbage.go", "	case g.list.PrunedSum != p.sum:\n", "	case false:\n"}},
+		pkg:   "copier/logwriter", test: "TestPruneWithoutTheListOfPruned",
+	},
+	{
+		id: "grace-clock", what: "a machine whose clock is ahead ends the grace early",
+		edits: []edit{{"copier/logwriter/prune.go", "		p.waste.ripen(now.Add(-p.o.Grace))\n", "		p.waste.ripen(now.Add(p.o.Grace))\n"}},
+		pkg:   "copier/logwriter", test: "TestPruneByTheClockOfTheStore",
+	},
+	{
+		id: "removing", what: "who prunes forgets what it removes before that is gone",
+		edits: []edit{{"copier/logwriter/garbage.go", "				removing.Objects = append(removing.Objects, o)\n", "				removing.Objects = nil\n"}},
+		pkg:   "copier/logwriter", test: "TestPruneTwice",
+	},
+	{
 		id: "unneeded", what: "check does not read what no state needs",
 		edits: []edit{{"replica/logrep/checkgarbage.go", "	if c.opts.Percent <= 0 {\n", "	if c.opts.Percent <= 100 {\n"}},
 		pkg:   "copier/logwriter", test: "TestEveryObjectOfAPrunedLog",
 	},
 	{
 		id: "list-lost", what: "check does not miss the list of pruned entries",
-		edits: []edit{{"replica/logrep/checkgarbage.go", "	if c.garbage.Pruned > c.pruned.Last() {\n", "	if c.garbage.Pruned > remotelog.MaxNumber {\n"}},
+		edits: []edit{{"replica/logrep/checkgarbage.go", "		return c.garbage.PrunedSum != manifest.Fingerprint{} && (", "		return c.garbage.Pruned > remotelog.MaxNumber && c.garbage.PrunedSum != manifest.Fingerprint{} && ("}},
 		pkg:   "copier/logwriter", test: "TestEveryObjectOfAPrunedLog",
 	},
 	{

@@ -251,32 +251,23 @@ func TestPruneBundles(t *testing.T) {
 	if len(list) != 3 {
 		t.Fatalf("%d bundles", len(list))
 	}
-	prune := func(p logwriter.Policy) {
-		t.Helper()
-		for range 2 { // an hour has passed when the second begins
-			_, err := logwriter.Prune(t.Context(), r.s, r.s, testName, p, logwriter.PruneOptions{
-				Grace: time.Minute, Now: func() time.Time { return time.Now().Add(time.Hour) },
-			})
-			check(t, err)
-		}
-	}
 	there := func(u remotelog.Bundle) bool {
 		_, err := r.s.Head(t.Context(), remotelog.PackKey(testName, u.Pack))
 		return err == nil
 	}
 	all := entries(t, r.s)
 	newest := all[len(all)-1]
-	prune(logwriter.Policy{Last: int(newest-list[1].End()) + 2}) // the last of the second bundle, and what follows
+	pruneTwice(t, r.s, logwriter.Policy{Last: int(newest-list[1].End()) + 2}) // the last of the second bundle, and what follows
 	if there(list[0]) || !there(list[1]) || !there(list[2]) {
 		t.Errorf("after the first half: %v %v %v", there(list[0]), there(list[1]), there(list[2]))
 	}
 	sound(t, r.s.Store)
-	prune(logwriter.Policy{Last: int(newest-list[1].Pack.Entry) + 1})
+	pruneTwice(t, r.s, logwriter.Policy{Last: int(newest-list[1].Pack.Entry) + 1})
 	if there(list[1]) || !there(list[2]) {
 		t.Errorf("with none of the second: %v %v", there(list[1]), there(list[2]))
 	}
 	sound(t, r.s.Store)
-	prune(logwriter.Policy{Last: 1})
+	pruneTwice(t, r.s, logwriter.Policy{Last: 1})
 	if there(list[2]) {
 		t.Error("the newest only: the third is still there")
 	}

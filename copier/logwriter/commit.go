@@ -41,7 +41,7 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 	}
 	if err == nil && !w.isSure(start) {
 		var gap bool
-		if gap, err = w.inGap(ctx, a.e); gap && err == nil {
+		if gap, err = w.inGap(ctx, a.e, header); gap && err == nil {
 			err = errMoved
 		}
 	}

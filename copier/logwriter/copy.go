@@ -349,29 +349,38 @@ func (c *copying) putEntry(ctx context.Context, number uint64, body []byte) erro
 	return nil
 }
 
-// copyPruned adds the entries that are no recovery points in the source to those that are none in the copy. The list is read last, for it has
-// those that were pruned meanwhile.
+// copyPruned adds the entries that are no recovery points in the source to those that are none in the copy. The list of the source is read last, for it
+// has those that were pruned meanwhile. The copy may be pruned at the same time.
 func (c *copying) copyPruned(ctx context.Context, newest uint64) error {
-	var lists [2]remotelog.Pruned
-	for i, log := range []*logrep.Log{c.copied, c.source} {
-		var err error
-		if lists[i], err = log.Pruned(ctx); err != nil {
-			return fmt.Errorf("list of pruned entries: %w", err)
+	source, err := c.source.Pruned(ctx)
+	if err != nil {
+		return fmt.Errorf("list of pruned entries: %w", err)
+	}
+	key := remotelog.PrunedKey(c.name)
+	var all remotelog.Pruned
+	for try := 0; ; try++ {
+		old, info, err := readList(ctx, c.to.Entries, key, remotelog.MaxPruned, func(b []byte) (remotelog.Pruned, error) {
+			return remotelog.DecodePruned(c.name, b)
+		})
+		if err != nil {
+			return err
+		}
+		all = old.Clone()
+		all.Merge(source.Before(newest)) // others may have come since, and so the newest one have been pruned
+		if reflect.DeepEqual(all, old) {
+			break
+		}
+		if _, err = putList(ctx, c.to.Entries, key, remotelog.EncodePruned(c.name, all), info); err == nil {
+			break
+		}
+		if !errors.Is(err, store.ErrPrecondition) || try == latestTries {
+			return fmt.Errorf("put the list of pruned entries: %w", err)
 		}
 	}
-	all := lists[0].Clone()
-	all.Merge(lists[1].Before(newest)) // others may have come since, and so the newest one have been pruned
 	for _, item := range c.entries {
 		if !all.Has(item.Number) {
 			c.report.Points++
 		}
-	}
-	if reflect.DeepEqual(all, lists[0]) {
-		return nil
-	}
-	_, err := c.to.Entries.Put(ctx, remotelog.PrunedKey(c.name), remotelog.EncodePruned(c.name, all), store.Condition{})
-	if err != nil {
-		return fmt.Errorf("put the list of pruned entries: %w", err)
 	}
 	return nil
 }

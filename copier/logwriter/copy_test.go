@@ -166,6 +166,30 @@ func TestCopyPruned(t *testing.T) {
 	sound(t, to)
 }
 
+// TestCopyIsPruned prunes a copy right before it is told what was pruned in the source.
+func TestCopyIsPruned(t *testing.T) {
+	p := newPast(t, 40, time.Hour)
+	to := mem.New()
+	if _, err := p.copyTo(to); err != nil {
+		t.Fatal(err)
+	}
+	p.once(logwriter.Policy{Last: 30})
+	pruned := false
+	s := storefault.New(to, func(c storefault.Call) storefault.Fault {
+		if c.Verb == store.VerbPut && c.Key == remotelog.PrunedKey(testName) && !pruned {
+			pruned = true
+			_, err := logwriter.Prune(t.Context(), to, to, testName, logwriter.Policy{Last: 3}, logwriter.PruneOptions{})
+			check(t, err)
+		}
+		return storefault.Fault{}
+	})
+	r, err := p.copyTo(s)
+	if check(t, err); !pruned || r.Points != 3 {
+		t.Errorf("pruned %t, %+v", pruned, r)
+	}
+	sound(t, to)
+}
+
 // TestCopyIsInterrupted lets each request to the copy fail, one after the other, and then goes on.
 func TestCopyIsInterrupted(t *testing.T) {
 	p := newPast(t, 25, time.Hour)

@@ -4,5 +4,5 @@
 // Data are put before the index, the index before the entry that names them, and an entry is created only
 // if there is none of its number: so what an entry names is there, and of two writers one learns that
 // the name is no longer its own. An entry is never changed. What a failure leaves behind in packs
-// is named by nothing, and goes when [Prune] finds it older than its grace.
+// is named by nothing, and is garbage, which [Prune] lists first and removes a grace later.
 package logwriter

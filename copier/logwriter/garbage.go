@@ -3,9 +3,11 @@ package logwriter
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"time"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/store"
 )
@@ -20,7 +22,8 @@ type garbage struct {
 	now, cutoff time.Time
 	list        remotelog.Garbage // what was known before
 	info        store.Info        // of the object that says so; without a Key if there is none
-	damaged     bool              // it is
+	anew        bool              // the list cannot be relied on
+	stamped     bool              // the store does not say when it was put
 	found       map[remotelog.ObjectID]time.Time
 
 	ripe    []garbageObject // found before the cutoff: it can be removed
@@ -35,7 +38,8 @@ type garbageObject struct {
 	fresh bool // it was not known before
 }
 
-// look reads what is known. A list that is damaged is begun anew, and so is the grace of all that it had.
+// look reads what is known. The grace of all of it begins anew if the list is damaged, or comes with another list of pruned entries than the one
+// that there is: then that was lost, or is an older one, and what was garbage may have been needed again.
 func (g *garbage) look(ctx context.Context, p *pruning) (err error) {
 	g.list, g.info, err = readList(ctx, p.entries, remotelog.GarbageKey(p.name), remotelog.MaxGarbage, func(b []byte) (remotelog.Garbage, error) {
 		return remotelog.DecodeGarbage(p.name, b)
@@ -43,18 +47,25 @@ func (g *garbage) look(ctx context.Context, p *pruning) (err error) {
 	switch {
 	case errors.Is(err, remotelog.ErrCorrupt):
 		p.o.Logger.Warn("the list of garbage is damaged, so the grace begins anew", "name", p.name, "error", err)
-		g.damaged = true
+		g.anew = true
 		return nil
 	case err != nil:
 		return err
+	case g.list.PrunedSum != p.sum:
+		if g.list.Pruned > p.list.Last() {
+			p.o.Logger.Warn("the list of pruned entries is gone, or an older one: states that were pruned are recovery points again, though they may be damaged",
+				"name", p.name, "listed once", g.list.Pruned, "now", p.list.Last())
+		}
+		g.anew = g.info.Key != ""
+		return nil
 	}
 	for i := range g.list.Batches {
 		b := &g.list.Batches[i]
 		if b.Found.IsZero() {
 			b.Found = g.info.ModTime.Truncate(time.Millisecond)
 		}
-		if b.Found.IsZero() { // the store does not say when
-			b.Found = g.now
+		if b.Found.IsZero() {
+			b.Found, g.stamped = g.now, true
 		}
 		for _, o := range b.Objects {
 			g.found[o.ObjectID] = b.Found
@@ -77,11 +88,14 @@ func (g *garbage) add(info store.Info, id remotelog.ObjectID) {
 	}
 }
 
-// next returns the list as it will be beside one of pruned entries. What can be removed is not in it any more: if it is not removed, it
-// is found again.
-func (g *garbage) next(pruned *remotelog.Pruned) remotelog.Garbage {
-	next := remotelog.Garbage{Pruned: pruned.Last()}
-	waiting := make(map[remotelog.ObjectID]bool, len(g.waiting))
+// next returns the list as it will be beside one of pruned entries that has that fingerprint, and whether it has to be written. What is being removed stays in it
+// until somebody sees that it is gone, so that nobody who looks meanwhile takes it for something new.
+func (g *garbage) next(pruned *remotelog.Pruned, sum manifest.Fingerprint) (next remotelog.Garbage, changed bool) {
+	next = remotelog.Garbage{Pruned: pruned.Last(), PrunedSum: sum}
+	waiting, ripe := make(map[remotelog.ObjectID]bool, len(g.waiting)), make(map[remotelog.ObjectID]bool, len(g.ripe))
+	for _, o := range g.ripe {
+		ripe[o.id] = true
+	}
 	var fresh remotelog.GarbageBatch // found when it is put
 	for _, o := range g.waiting {
 		waiting[o.id] = true
@@ -91,29 +105,46 @@ func (g *garbage) next(pruned *remotelog.Pruned) remotelog.Garbage {
 	}
 	slices.SortFunc(fresh.Objects, func(x, y remotelog.GarbageObject) int { return x.Compare(y.ObjectID) })
 	// What there is no room for is found again, later.
-	fresh.Objects = fresh.Objects[:min(len(fresh.Objects), max(0, garbageMost-(len(g.waiting)-len(fresh.Objects))))]
-	for _, b := range slices.Concat(g.list.Batches, []remotelog.GarbageBatch{fresh}) {
-		left := remotelog.GarbageBatch{Found: b.Found}
+	room := max(0, garbageMost-(len(g.ripe)+len(g.waiting)-len(fresh.Objects)))
+	fresh.Objects = fresh.Objects[:min(len(fresh.Objects), room)]
+	before := g.list
+	if g.anew {
+		before = remotelog.Garbage{}
+	}
+	for _, b := range before.Batches {
+		left, removing := remotelog.GarbageBatch{Found: b.Found}, remotelog.GarbageBatch{Found: b.Found, Removing: true}
 		for _, o := range b.Objects {
-			if waiting[o.ObjectID] {
+			switch {
+			case ripe[o.ObjectID]:
+				removing.Objects = append(removing.Objects, o)
+			case waiting[o.ObjectID]:
 				left.Objects = append(left.Objects, o)
 			}
 		}
-		if len(left.Objects) > 0 {
-			next.Batches = append(next.Batches, left)
-		}
+		next.Batches = append(next.Batches, removing, left)
 	}
-	return next
+	next.Batches = slices.DeleteFunc(append(next.Batches, fresh), func(b remotelog.GarbageBatch) bool { return len(b.Objects) == 0 })
+	same := next.PrunedSum == before.PrunedSum && slices.EqualFunc(next.Batches, before.Batches, func(x, y remotelog.GarbageBatch) bool { return reflect.DeepEqual(x, y) })
+	// If anything is removed, the list is written in any case, for the time that it is.
+	return next, !same || g.anew || g.stamped || len(g.ripe) > 0
 }
 
-// changed says whether the list has to be written anew.
-func (g *garbage) changed(next *remotelog.Garbage) bool {
-	n := 0
-	for _, b := range next.Batches {
-		n += len(b.Objects)
-		if b.Found.IsZero() {
-			return true
+// written notes when the list was written, which is when what is new in it was found.
+func (g *garbage) written(now time.Time) {
+	for i := range g.waiting {
+		if g.waiting[i].fresh {
+			g.waiting[i].found = now
 		}
 	}
-	return g.damaged || n != len(g.found) || next.Pruned != g.list.Pruned
+}
+
+// ripen lets what was found after the cutoff wait: by the clock of the store, of which this machine's may be ahead.
+func (g *garbage) ripen(cutoff time.Time) {
+	g.ripe = slices.DeleteFunc(g.ripe, func(o garbageObject) bool {
+		if o.found.After(cutoff) {
+			g.waiting = append(g.waiting, o)
+			return true
+		}
+		return false
+	})
 }

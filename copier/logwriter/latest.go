@@ -28,7 +28,7 @@ type latestCopy struct {
 // entry.
 func (w *Writer) refresh(ctx context.Context) {
 	n, every := w.head.number(), uint64(w.o.LatestEvery)
-	if n > 1 && n%every != 0 && !w.latest.failed && (w.latest.number == 0 || n-w.latest.number < every) {
+	if n > 1 && n%every != 0 && !w.latest.failed && (w.latest.number == 0 || n < w.latest.number+every) {
 		return
 	}
 	err := w.latest.put(ctx, w.head.Head, w.plain == yes)
@@ -40,6 +40,9 @@ func (w *Writer) refresh(ctx context.Context) {
 // put makes the copy that of h, unless it is of a later entry. Entries are gone from where it would go back to, so it is put only
 // if it is what it was when it was read, where the store can tell: also a put that arrives late must not succeed. plain stores can't.
 func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error {
+	if c.etag != "" && c.number >= h.Entry.Number {
+		return nil
+	}
 	refused := "" // ETag
 	for try := range latestTries {
 		cond := store.Condition{IfMatch: c.etag}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/manifest"
@@ -125,14 +124,7 @@ func TestPatchOfAQuietBlock(t *testing.T) {
 // TestPatchIsPruned prunes all but the newest entry, which needs the patch.
 func TestPatchIsPruned(t *testing.T) {
 	q := newQuiet(t)
-	var r logwriter.PruneReport
-	for range 2 { // a day has passed when the second begins
-		var err error
-		r, err = logwriter.Prune(t.Context(), q.s, q.s, testName, logwriter.Policy{Last: 1}, logwriter.PruneOptions{
-			Now: func() time.Time { return time.Now().Add(25 * time.Hour) },
-		})
-		check(t, err)
-	}
+	r := pruneTwice(t, q.s, logwriter.Policy{Last: 1})
 	if r.RemovedEntries == 0 || r.Carried == 0 {
 		t.Errorf("%+v", r)
 	}

@@ -12,13 +12,15 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
 )
 
-// DefaultGrace is how long Prune leaves garbage alone if nothing else is said.
-const DefaultGrace = 24 * time.Hour
+// DefaultGrace is how long Prune leaves garbage alone if nothing else is said: less than a day, so that of daily prunes each removes what
+// the one before has found.
+const DefaultGrace = 22 * time.Hour
 
 // maxDrift is how much the clocks of the store and of writers may have drifted apart over the time of a log. If it seems to be more, the
 // objects were copied, and only the entries themselves say when they were appended.
@@ -29,7 +31,7 @@ type PruneOptions struct {
 	// DryRun only finds out what would be done.
 	DryRun bool
 	// Grace: an object is removed only when a Prune has found and written down, so long before, that no recovery point needs it. So
-	// whoever reads a state then, be it one that is pruned, has that long to end. By the ModTime of the list of garbage.
+	// whoever reads a state then, be it one that is pruned, has that long to end. By the clock of the store.
 	// DefaultGrace if zero; it is never less than two minutes.
 	Grace time.Duration
 	// Now is the clock; nil means time.Now.
@@ -94,9 +96,10 @@ type pruning struct {
 	log            *logrep.Log
 
 	newest *logrep.Head
-	items  []logrep.Item    // all entries
-	list   remotelog.Pruned // what was pruned before
-	info   store.Info       // of the object that says so; without a Key if there is none
+	items  []logrep.Item        // all entries
+	list   remotelog.Pruned     // what was pruned before
+	info   store.Info           // of the object that says so; without a Key if there is none
+	sum    manifest.Fingerprint // of that object; zero if there is none
 	named  map[remotelog.ObjectID]bool
 	blocks []remotelog.Block // of the entry that was looked at last
 	waste  garbage
@@ -119,8 +122,8 @@ func (p *pruning) run(ctx context.Context) error {
 	if err := p.sweepPacks(ctx); err != nil {
 		return err
 	}
-	p.count()
 	if p.o.DryRun {
+		p.count()
 		return nil
 	}
 	if err := p.again(ctx); err != nil {
@@ -129,11 +132,24 @@ func (p *pruning) run(ctx context.Context) error {
 	if err := p.writeLists(ctx, pruned); err != nil {
 		return err
 	}
+	if err := p.ripen(ctx); err != nil {
+		return err
+	}
+	p.count()
 	return p.remove(ctx)
 }
 
-// look finds out what there is.
+// look finds out what there is. The lists come first: of what another prune lists later, this one knows nothing, and then it can't replace them.
 func (p *pruning) look(ctx context.Context) (err error) {
+	if p.list, p.info, err = readList(ctx, p.entries, remotelog.PrunedKey(p.name), remotelog.MaxPruned, func(b []byte) (remotelog.Pruned, error) {
+		p.sum = manifest.Sum(b)
+		return remotelog.DecodePruned(p.name, b)
+	}); err != nil {
+		return err
+	}
+	if err := p.waste.look(ctx, p); err != nil {
+		return err
+	}
 	if p.newest, err = p.log.Head(ctx, nil); err != nil {
 		return err
 	}
@@ -150,12 +166,7 @@ func (p *pruning) look(ctx context.Context) (err error) {
 	if n := len(p.items); n == 0 || p.items[n-1].Number != p.newest.Entry.Number {
 		return fmt.Errorf("entry %d is not in the list of %s", p.newest.Entry.Number, p.entries)
 	}
-	if p.list, p.info, err = readList(ctx, p.entries, remotelog.PrunedKey(p.name), remotelog.MaxPruned, func(b []byte) (remotelog.Pruned, error) {
-		return remotelog.DecodePruned(p.name, b)
-	}); err != nil {
-		return err
-	}
-	return p.waste.look(ctx, p)
+	return nil
 }
 
 // readList reads a list that is beside the log. If there is none, it returns the zero value, and an Info without a Key.
@@ -164,6 +175,8 @@ func readList[T any](ctx context.Context, s store.Store, key string, limit int64
 	switch {
 	case store.IsNotExist(err):
 		return list, store.Info{}, nil
+	case errors.Is(err, store.ErrTooLarge):
+		return list, store.Info{Key: key}, fmt.Errorf("%s: %w: %w", key, remotelog.ErrCorrupt, err)
 	case err != nil:
 		return list, info, err
 	}
@@ -349,8 +362,7 @@ func (p *pruning) again(ctx context.Context) error {
 // also those that are removed themselves: they don't go all at once, and who misses one sees that it was not lost. The second
 // comes after it, so that it has nothing but what nobody begins to read any more; but an empty one comes before, for the first says that it is there.
 func (p *pruning) writeLists(ctx context.Context, pruned remotelog.Pruned) error {
-	waste := p.waste.next(&pruned)
-	if pruned.Last() == 0 && len(waste.Batches) == 0 && p.info.Key == "" {
+	if pruned.Last() == 0 && len(p.waste.waiting) == 0 && p.info.Key == "" && p.waste.info.Key == "" {
 		return nil
 	}
 	pruned.Garbage = true
@@ -359,15 +371,35 @@ func (p *pruning) writeLists(ctx context.Context, pruned remotelog.Pruned) error
 			return err
 		}
 	}
-	if !reflect.DeepEqual(pruned, p.list) {
-		if _, err := p.put(ctx, remotelog.PrunedKey(p.name), remotelog.EncodePruned(p.name, pruned), p.info); err != nil {
+	body := remotelog.EncodePruned(p.name, pruned)
+	if sum := manifest.Sum(body); sum != p.sum {
+		if _, err := p.put(ctx, remotelog.PrunedKey(p.name), body, p.info); err != nil {
 			return fmt.Errorf("write the list of pruned entries: %w", err)
 		}
+		p.sum = sum
 	}
-	if !p.waste.changed(&waste) {
+	if waste, changed := p.waste.next(&pruned, p.sum); changed {
+		if err := p.writeGarbage(ctx, waste); err != nil {
+			return err
+		}
+		p.waste.written(p.o.Now())
+	}
+	return nil
+}
+
+// ripen looks at the clock of the store, which the list of garbage has just been put into, before anything is removed.
+func (p *pruning) ripen(ctx context.Context) error {
+	if len(p.waste.ripe) == 0 {
 		return nil
 	}
-	return p.writeGarbage(ctx, waste)
+	info, err := p.entries.Head(ctx, remotelog.GarbageKey(p.name))
+	if err != nil {
+		return fmt.Errorf("look when the list of garbage was written: %w", err)
+	}
+	if now := info.ModTime; !now.IsZero() {
+		p.waste.ripen(now.Add(-p.o.Grace))
+	}
+	return nil
 }
 
 func (p *pruning) writeGarbage(ctx context.Context, g remotelog.Garbage) (err error) {
@@ -379,12 +411,18 @@ func (p *pruning) writeGarbage(ctx context.Context, g remotelog.Garbage) (err er
 
 // put replaces a list if it is still what was read.
 func (p *pruning) put(ctx context.Context, key string, body []byte, old store.Info) (store.Info, error) {
-	info, err := p.entries.Put(ctx, key, body, store.Condition{IfAbsent: old.Key == "", IfMatch: old.ETag})
-	if errors.Is(err, errors.ErrUnsupported) {
-		info, err = p.entries.Put(ctx, key, body, store.Condition{})
-	}
+	info, err := putList(ctx, p.entries, key, body, old)
 	if errors.Is(err, store.ErrPrecondition) {
 		err = fmt.Errorf("%w: does another prune run, too? Begin anew when it has ended", err)
+	}
+	return info, err
+}
+
+// putList replaces a list if it is still what readList returned with old, where the store can tell.
+func putList(ctx context.Context, s store.Store, key string, body []byte, old store.Info) (store.Info, error) {
+	info, err := s.Put(ctx, key, body, store.Condition{IfAbsent: old.Key == "", IfMatch: old.ETag})
+	if errors.Is(err, errors.ErrUnsupported) {
+		info, err = s.Put(ctx, key, body, store.Condition{})
 	}
 	info.Key = key
 	return info, err

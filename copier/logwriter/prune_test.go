@@ -112,6 +112,14 @@ func (s *dated) Get(ctx context.Context, key string, o *store.GetOptions) (*stor
 	return obj, err
 }
 
+func (s *dated) Head(ctx context.Context, key string) (store.Info, error) {
+	info, err := s.Store.Head(ctx, key)
+	if err != nil {
+		return info, err
+	}
+	return s.date(info), nil
+}
+
 func (s *dated) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
 		for info, err := range s.Store.List(ctx, prefix) {
@@ -218,6 +226,30 @@ func (p *past) prune(policy logwriter.Policy) logwriter.PruneReport {
 	return r
 }
 
+// pruneTwice prunes a log in a store that has the time of this machine, and again as if a day had passed.
+func pruneTwice(t *testing.T, s store.Store, policy logwriter.Policy) (r logwriter.PruneReport) {
+	t.Helper()
+	for _, by := range []time.Duration{0, 24 * time.Hour} {
+		later := ahead{s, by}
+		var err error
+		r, err = logwriter.Prune(t.Context(), later, later, testName, policy, logwriter.PruneOptions{Now: func() time.Time { return time.Now().Add(by) }})
+		check(t, err)
+	}
+	return r
+}
+
+// ahead is a store whose clock is ahead now, but was not when its objects were put.
+type ahead struct {
+	store.Store
+	by time.Duration
+}
+
+func (s ahead) Head(ctx context.Context, key string) (store.Info, error) {
+	info, err := s.Store.Head(ctx, key)
+	info.ModTime = info.ModTime.Add(s.by)
+	return info, err
+}
+
 // pass lets the grace pass.
 func (p *past) pass() {
 	grace := p.o.Grace
@@ -268,7 +300,7 @@ func TestPrune(t *testing.T) {
 		return r
 	}
 	first := once()
-	if o, _ := p.size(); o != objects+2 || first.RemovedEntries+first.RemovedPacks != 0 || !first.Next.Equal(p.s.clock.Now().Add(24*time.Hour)) {
+	if o, _ := p.size(); o != objects+2 || first.RemovedEntries+first.RemovedPacks != 0 || !first.Next.Equal(p.s.clock.Now().Add(logwriter.DefaultGrace)) {
 		t.Errorf("%d objects of %d are left: %+v", o, objects, first)
 	}
 	if got := p.points(); !slices.Equal(got, numbers(first.Kept)) {
@@ -396,6 +428,7 @@ func TestPruneOldList(t *testing.T) {
 	}
 	b = append(append(b, byte(count)), steps...)
 	put(t, p.s.Store, remotelog.PrunedKey(testName), binary.BigEndian.AppendUint64(b, xxh3.Hash(b)))
+	put(t, p.s.Store, remotelog.GarbageKey(testName), nil)
 	all := p.points()
 	if len(all) != 30 || before < 3 {
 		t.Fatalf("%d recovery points, %d was pruned", len(all), before)
@@ -425,6 +458,7 @@ func TestPruneOldList(t *testing.T) {
 // TestPruneGrace reads states while they are pruned: until the grace has passed since then, nothing that they need goes.
 func TestPruneGrace(t *testing.T) {
 	p := newPast(t, 60, time.Hour)
+	p.o.Grace = 24 * time.Hour
 	all := p.points()
 	objects, _ := p.size()
 	whole := func(list []uint64) {
@@ -497,20 +531,15 @@ func TestPruneMuchGarbage(t *testing.T) {
 	defer logwriter.SetGarbageMost(10)()
 	p := newPast(t, 40, time.Hour)
 	left := p.once(logwriter.Policy{Last: 2}).Waiting
-	for first := true; left > 0; first = false {
+	for turn := 1; left > 0; turn++ {
 		p.pass()
 		r := p.once(logwriter.Policy{})
-		if n := r.RemovedEntries + r.RemovedPacks; n != min(10, left) || first && n == left || r.Waiting != left-n {
-			t.Fatalf("%d were left, then %+v", left, r)
+		n := r.RemovedEntries + r.RemovedPacks
+		if turn == 1 && left <= 10 || n != turn%2*min(10, left) || r.Waiting != left-n { // what was removed makes room the next time
+			t.Fatalf("turn %d: %d were left, then %+v", turn, left, r)
 		}
 		left = r.Waiting
 		sound(t, p.s)
-		if left > 0 { // what had no room before is in the list from now on
-			g, _, err := logrep.New(p.s, p.s, testName).Garbage(t.Context())
-			if check(t, err); len(g.Batches) != 1 || len(g.Batches[0].Objects) != min(10, left) {
-				t.Fatalf("%d are left, the list has %+v", left, g)
-			}
-		}
 	}
 }
 
@@ -560,6 +589,84 @@ func TestEveryObjectOfAPrunedLog(t *testing.T) {
 					found(key, "is another")
 				}
 				put(t, p.s.Store, key, whole)
+			}
+			sound(t, p.s)
+		})
+	}
+}
+
+// TestPruneByTheClockOfTheStore: a machine whose clock is ahead does not end the grace.
+func TestPruneByTheClockOfTheStore(t *testing.T) {
+	p := newPast(t, 30, time.Hour)
+	first := p.once(logwriter.Policy{Last: 2})
+	p.o.Now = func() time.Time { return p.s.clock.Now().Add(48 * time.Hour) }
+	for range 3 {
+		if r := p.once(logwriter.Policy{}); r.RemovedEntries+r.RemovedPacks > 0 || r.Waiting != first.Waiting {
+			t.Errorf("first %+v, then %+v", first, r)
+		}
+		sound(t, p.s)
+	}
+	p.pass()
+	if r := p.once(logwriter.Policy{}); r.RemovedEntries+r.RemovedPacks != first.Waiting {
+		t.Errorf("first %+v, then %+v", first, r)
+	}
+	sound(t, p.s)
+}
+
+// TestPruneUndatedStore prunes in a store that does not say when objects were put.
+func TestPruneUndatedStore(t *testing.T) {
+	p := newPast(t, 30, time.Hour)
+	first := p.once(logwriter.Policy{Last: 2})
+	key := remotelog.GarbageKey(testName)
+	delete(p.s.times, key)
+	if r := p.once(logwriter.Policy{}); r.RemovedEntries+r.RemovedPacks > 0 {
+		t.Errorf("then %+v", r)
+	}
+	delete(p.s.times, key)
+	p.pass()
+	if r := p.once(logwriter.Policy{}); r.RemovedEntries+r.RemovedPacks != first.Waiting {
+		t.Errorf("first %+v, then %+v", first, r)
+	}
+}
+
+// TestPruneWithoutTheListOfPruned loses the list of pruned entries, or has an older one: the states are offered again, so nothing that they need goes
+// before they were pruned again, and a grace has passed.
+func TestPruneWithoutTheListOfPruned(t *testing.T) {
+	key := remotelog.PrunedKey(testName)
+	for _, old := range []bool{false, true} {
+		t.Run(fmt.Sprint("old:", old), func(t *testing.T) {
+			p := newPast(t, 40, time.Hour)
+			all := p.points()
+			p.once(logwriter.Policy{Last: 35})
+			list := object(t, p.s, key)
+			first := p.once(logwriter.Policy{Last: 3})
+			if !old {
+				list = nil
+			}
+			put(t, p.s.Store, key, list)
+			var faults []string
+			_, err := logrep.New(p.s, p.s, testName).Check(t.Context(), nil, func(f *logrep.Fault) { faults = append(faults, f.Object) })
+			if check(t, err); !slices.Equal(faults, []string{key}) {
+				t.Errorf("faults in %v", faults)
+			}
+			offered := p.points()
+			if want := all[len(all)-35:]; old && !slices.Equal(offered, want) || !old && !slices.Equal(offered, all) {
+				t.Errorf("offered again: %v", offered)
+			}
+			p.pass()
+			r := p.once(logwriter.Policy{Last: 3})
+			if r.RemovedEntries+r.RemovedPacks > 0 || r.Waiting != first.Waiting {
+				t.Errorf("first %+v, then %+v", first, r)
+			}
+			for _, n := range offered {
+				if !bytes.Equal(restore(t, p.s, n), p.states[n]) {
+					t.Fatalf("entry %d restores to something else", n)
+				}
+			}
+			sound(t, p.s)
+			p.pass()
+			if r := p.once(logwriter.Policy{Last: 3}); r.RemovedEntries+r.RemovedPacks != first.Waiting {
+				t.Errorf("first %+v, then %+v", first, r)
 			}
 			sound(t, p.s)
 		})
@@ -707,23 +814,41 @@ func TestPruneFaults(t *testing.T) {
 	}
 }
 
-// TestPruneTwice lets two of them run at the same time.
+// TestPruneTwice lets a second prune run at each request of a first one: whatever becomes of it, the log is whole.
 func TestPruneTwice(t *testing.T) {
-	p := newPast(t, 45, 2*time.Hour)
-	p.o.Grace = time.Hour
-	inner := false
-	s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
-		if c.Verb == store.VerbPut && c.Key == remotelog.PrunedKey(testName) && !inner {
-			inner = true
-			p.once(logwriter.Policy{Last: 4})
+	refused := 0
+	for i := 0; ; i++ {
+		p := newPast(t, 45, 2*time.Hour)
+		p.o.Grace, p.o.Jobs = time.Hour, 1
+		p.once(logwriter.Policy{Last: 30})
+		p.pass()
+		s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
+			if c.N == i {
+				p.d.change(5)
+				p.next()
+				p.once(logwriter.Policy{Last: 4})
+			}
+			return storefault.Fault{}
+		})
+		_, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 2}, p.o)
+		if errors.Is(err, store.ErrPrecondition) {
+			refused++
+		} else if err != nil && !store.IsNotExist(err) {
+			t.Fatalf("request %d: %v", i, err)
 		}
-		return storefault.Fault{}
-	})
-	if _, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 2}, p.o); !errors.Is(err, store.ErrPrecondition) || !inner {
-		t.Errorf("got %v, want %v", err, store.ErrPrecondition)
+		sound(t, p.s)
+		p.points()
+		if len(s.Calls()) <= i {
+			break
+		}
+		r := p.prune(logwriter.Policy{Last: 1})
+		if got := p.points(); len(got) != 1 || r.Waiting > 0 {
+			t.Fatalf("request %d: points %v, %+v", i, got, r)
+		}
+		sound(t, p.s)
 	}
-	if got := p.points(); len(got) != 4 {
-		t.Errorf("points: %v", got)
+	if refused == 0 {
+		t.Error("nobody was refused")
 	}
 }
 

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store"
 )
 
 // That there is no entry N + 1 does not say that N is the newest, for it may have been pruned: a writer that
-// slept for a weekend would put its entry into a gap that nobody looks at. But Prune leaves alone what was the newest
+// slept for a weekend would put its entry into a gap that nobody looks at. But Prune removes no entry that was the newest
 // less than two minutes ago, and before it removes anything, it brings the copy of the newest entry up to date, and lists what is to go.
 // So these tell, and who knew the newest entry a minute ago need not ask. The list counts even if the copy, by a put that
 // arrived late, has gone back: the newest entry is never in it, nor before anything that is.
@@ -63,14 +65,19 @@ func (w *Writer) leftBehind(ctx context.Context, number uint64) (bool, *logrep.H
 	return pruned.Last() >= number, nil, err
 }
 
-// inGap says whether the entry that was just put is not the newest, and removes it then.
-func (w *Writer) inGap(ctx context.Context, e *remotelog.Entry) (bool, error) {
+// inGap says whether the entry that was just put, and has that header, lies behind others where nobody looks. It does not if the next one follows it: that one may
+// need it. The entry stays where it is in any case: if it lies in a gap, it is in the list of pruned ones, and goes with the garbage.
+func (w *Writer) inGap(ctx context.Context, e *remotelog.Entry, header []byte) (bool, error) {
 	left, newer, err := w.leftBehind(ctx, e.Number)
 	if err != nil || !left {
 		return false, err
 	}
-	if err := w.entries.Delete(ctx, remotelog.EntryKey(w.name, e.Number)); err != nil {
-		return true, fmt.Errorf("remove entry %d, which others have left behind: %w", e.Number, err)
+	next, err := w.log.Entry(ctx, e.Number+1)
+	switch {
+	case err == nil && next.Entry.Previous == manifest.Sum(header):
+		return false, nil
+	case err != nil && !store.IsNotExist(err) && !errors.Is(err, remotelog.ErrCorrupt) && !errors.Is(err, remotelog.ErrVersion):
+		return false, fmt.Errorf("look whether entry %d follows: %w", e.Number+1, err)
 	}
 	w.last = newer
 	return true, nil

@@ -2,6 +2,7 @@ package logwriter_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -86,6 +87,62 @@ func TestGap(t *testing.T) {
 			if got := p.points(); len(got) != len(want) || got[0] != 25 || err == nil && res.Entry != 26 {
 				t.Errorf("entries %v, want %v; %+v", got, want, res)
 			}
+		})
+	}
+}
+
+// slow is a store that carries out the puts of one key, and then lets time pass.
+type slow struct {
+	store.Store
+	key  string
+	then func()
+}
+
+func (s *slow) Put(ctx context.Context, key string, body []byte, c store.Condition) (store.Info, error) {
+	info, err := s.Store.Put(ctx, key, body, c)
+	if then := s.then; key == s.key && then != nil {
+		s.then = nil
+		then()
+	}
+	return info, err
+}
+
+// TestSlowPut gets the answer to a put late, when others have appended what needs the entry: it must not be taken for one in a gap, nor removed.
+func TestSlowPut(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		other byte
+		prune bool
+	}{{"same owner", 1, false}, {"another owner", 2, false}, {"same owner, pruned", 1, true}, {"another owner, pruned", 2, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPast(t, 0, 0)
+			s := &slow{Store: p.s, key: remotelog.EntryKey(testName, 6)}
+			w := logwriter.New(s, s, testName, logwriter.Options{Owner: owner(1), Now: p.s.clock.Now})
+			p.w = w
+			for range 5 {
+				p.next()
+			}
+			p.d.change(6)
+			mine := bytes.Clone(p.d.data)
+			s.then = func() {
+				p.states[6] = mine
+				p.s.clock.set(p.s.clock.Now().Add(2 * time.Minute))
+				p.w = logwriter.New(p.s, p.s, testName, logwriter.Options{Owner: owner(c.other), Now: p.s.clock.Now})
+				p.next()
+				check(t, p.w.Close(t.Context()))
+				if c.prune {
+					p.once(logwriter.Policy{Last: 1})
+				}
+			}
+			m := p.d.m
+			if _, err := w.Append(t.Context(), m, take(mine, m.Sequence)); err != nil && !errors.Is(err, logwriter.ErrFenced) && !errors.Is(err, logwriter.ErrSuperseded) {
+				t.Errorf("got %v", err)
+			}
+			if s.then != nil {
+				t.Fatal("it was never slow")
+			}
+			p.points()
+			sound(t, p.s)
 		})
 	}
 }

@@ -28,7 +28,7 @@ type CheckOptions struct {
 	Jobs int
 	// After is the number of the last entry that is not checked; 0 means that all are.
 	After uint64
-	// Incomplete says that it is no fault if remotelog.LatestKey is not there.
+	// Incomplete says that it is no fault if remotelog.LatestKey is not there; and the list of garbage is not looked at.
 	Incomplete bool
 	// Known is a state that somebody knows to have appended. If the newest entry is of the same spool, and of an older state,
 	// it is a fault. The zero value is not known.
@@ -61,7 +61,8 @@ type CheckStats struct {
 // fault is called with everything that is wrong, by one goroutine at a time; what is wrong with an object as a whole
 // is told once. The error is about something else, which ended the check.
 //
-// It remembers some bytes for every version of a chunk, and every pack.
+// It remembers some bytes for every version of a chunk, and every pack. If it takes longer than the grace of who prunes the log meanwhile,
+// it may find that missing which is removed then.
 func (l *Log) Check(ctx context.Context, opts *CheckOptions, fault func(*Fault)) (CheckStats, error) {
 	c := &checker{
 		l: l, fault: fault,
@@ -102,7 +103,7 @@ type checker struct {
 	seen    map[manifest.Fingerprint]bool // versions of chunks
 	needed  map[remotelog.ObjectID]*spans // where frames that are needed lie, if data are read
 	last    *Head                         // the entry before, if it is sound
-	newest  *remotelog.Entry              // of those that are sound
+	newest  *remotelog.Entry              // nil if it is damaged
 
 	mu    sync.Mutex // guards the following, and is held while fault is called
 	told  map[remotelog.Place]bool
@@ -197,9 +198,10 @@ func (c *checker) list(ctx context.Context) (err error) {
 			return err
 		}
 		c.pruned.Unlisted = remotelog.MaxNumber // nobody knows which were
-	}
-	if err := c.lists(ctx); err != nil {
-		return err
+	} else if !c.opts.Incomplete {
+		if err := c.lists(ctx); err != nil {
+			return err
+		}
 	}
 	for item, err := range c.l.List(ctx, 0) {
 		if err != nil {
@@ -283,6 +285,7 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 		delete(c.sizes, remotelog.ObjectID{Entry: item.Number}) // pruned meanwhile
 		return nil
 	case f.err != nil:
+		c.newest = nil
 		return c.bad(f.err)
 	}
 	e := f.head.Entry

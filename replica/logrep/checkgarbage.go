@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/store"
 )
@@ -23,28 +25,36 @@ func (c *checker) lists(ctx context.Context) (err error) {
 	if c.pruned.Garbage && !there {
 		return c.bad(&Fault{Object: key, Err: fmt.Errorf("the list of garbage, %s, is gone; the next prune makes a new one: %w", key, store.ErrNotExist)})
 	}
-	if c.garbage.Pruned <= c.pruned.Last() || c.pruned.Unlisted == remotelog.MaxNumber {
+	gone := func() bool { // an empty list of garbage comes first, and says nothing of the other
+		return c.garbage.PrunedSum != manifest.Fingerprint{} && (!c.pruned.Garbage || c.garbage.Pruned > c.pruned.Last())
+	}
+	if !gone() {
 		return nil
 	}
 	if c.pruned, err = c.l.Pruned(ctx); err != nil { // somebody may have pruned meanwhile
 		return c.bad(err)
 	}
-	if c.garbage.Pruned > c.pruned.Last() {
+	if gone() {
 		key := remotelog.PrunedKey(c.l.name)
-		return c.bad(&Fault{Object: key, Err: fmt.Errorf("the list of pruned entries, %s, is gone, or an old one: it had entry %d: %w", key, c.garbage.Pruned, store.ErrNotExist)})
+		return c.bad(&Fault{Object: key, Err: fmt.Errorf("the list of pruned entries, %s, is gone, or an old one: its last entry was %d: %w", key, c.garbage.Pruned, store.ErrNotExist)})
 	}
 	return nil
 }
 
-// waiting reports garbage that is not there any more, or has another size: who removes it takes it from the list before.
+// waiting reports garbage that is not there any more, or has another size: who removes it says so in the list before.
 func (c *checker) waiting(ctx context.Context) (err error) {
-	if len(c.changed()) == 0 {
+	before := c.changed()
+	if len(before) == 0 {
 		return nil
 	}
+	// The objects were listed after the first list was read. Of those that are in another one only, nobody knows.
 	if c.garbage, _, err = c.l.Garbage(ctx); err != nil {
 		return c.bad(err)
 	}
-	for _, o := range c.changed() {
+	for _, o := range slices.SortedFunc(maps.Keys(c.changed()), func(x, y remotelog.GarbageObject) int { return x.Compare(y.ObjectID) }) {
+		if !before[o] {
+			continue
+		}
 		_, key := c.l.object(o.ObjectID)
 		c.lost[o.ObjectID] = true
 		err := fmt.Errorf("%s is gone, though it was to stay for those who read older states: %w", key, store.ErrNotExist)
@@ -58,12 +68,13 @@ func (c *checker) waiting(ctx context.Context) (err error) {
 	return nil
 }
 
-// changed returns the garbage that is not there as it was.
-func (c *checker) changed() (changed []remotelog.GarbageObject) {
+// changed returns the garbage that is not there as it was, and is not being removed.
+func (c *checker) changed() map[remotelog.GarbageObject]bool {
+	changed := map[remotelog.GarbageObject]bool{}
 	for _, b := range c.garbage.Batches {
 		for _, o := range b.Objects {
-			if size, ok := c.sizes[o.ObjectID]; !ok || size != o.Size {
-				changed = append(changed, o)
+			if size, ok := c.sizes[o.ObjectID]; !b.Removing && (!ok || size != o.Size) {
+				changed[o] = true
 			}
 		}
 	}

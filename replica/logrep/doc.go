@@ -15,7 +15,8 @@
 // # What readers rely on
 //
 // A log grows at its end only, and has no gaps there. Whoever prunes it first brings the copy
-// under LatestKey up to date, and keeps all entries of the last [Contiguous].
+// under LatestKey up to date, and removes no entry, whether it is a recovery point or not, that was
+// the newest within the last [Contiguous].
 //
 // The package writes to no store. It retries nothing: stores do that.
 package logrep

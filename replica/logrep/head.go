@@ -11,7 +11,7 @@ import (
 	"github.com/boule-db/boule/store"
 )
 
-// Contiguous is how long all entries are kept. Whoever saw the newest entry within that time
+// Contiguous is how long all entries stay in the store at least, be they recovery points or not. Whoever saw the newest entry within that time
 // finds newer ones by counting on.
 const Contiguous = time.Minute
 

@@ -18,6 +18,8 @@ func (l *Log) Pruned(ctx context.Context) (remotelog.Pruned, error) {
 	var pruned remotelog.Pruned
 	switch {
 	case errors.Is(err, store.ErrNotExist) && !errors.Is(err, store.ErrNoBucket): // there are none
+	case errors.Is(err, store.ErrTooLarge):
+		return remotelog.Pruned{}, &Fault{Object: key, Err: corrupt("%w", err)}
 	case err != nil:
 		return remotelog.Pruned{}, err
 	default:
@@ -38,6 +40,8 @@ func (l *Log) Garbage(ctx context.Context) (g remotelog.Garbage, there bool, err
 	switch {
 	case errors.Is(err, store.ErrNotExist) && !errors.Is(err, store.ErrNoBucket):
 		return g, false, nil
+	case errors.Is(err, store.ErrTooLarge):
+		return g, true, &Fault{Object: key, Err: corrupt("%w", err)}
 	case err != nil:
 		return g, false, err
 	}
