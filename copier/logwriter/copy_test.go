@@ -183,9 +183,14 @@ func TestCopyIsPruned(t *testing.T) {
 		}
 		return storefault.Fault{}
 	})
-	r, err := p.copyTo(s)
-	if check(t, err); !pruned || r.Points != 3 {
-		t.Errorf("pruned %t, %+v", pruned, r)
+	if _, err := p.copyTo(s); err != nil || !pruned {
+		t.Fatalf("pruned %t, %v", pruned, err)
+	}
+	list, err := logrep.New(to, to, testName).Pruned(t.Context())
+	check(t, err)
+	all := entries(t, to)
+	if left := slices.DeleteFunc(slices.Clone(all), list.Has); !slices.Equal(left, all[len(all)-3:]) {
+		t.Errorf("%v are recovery points", left)
 	}
 	sound(t, to)
 }
