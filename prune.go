@@ -70,9 +70,10 @@ func Prune(ctx context.Context, ref string, policy PrunePolicy, opts *PruneOptio
 		report, err := logwriter.Prune(ctx, stores.Chunks, stores.Manifests, name, policy, o)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("prune %s: %w", t, err))
-			continue
 		}
-		reports = append(reports, PruneReport{t.String(), report})
+		if err == nil || report.Done {
+			reports = append(reports, PruneReport{t.String(), report})
+		}
 	}
 	if len(reports) == 0 && len(errs) == 0 && other {
 		return nil, fmt.Errorf("boule: %s: %w", ref, ErrNoHistory)

@@ -52,7 +52,8 @@ func (g *garbage) look(ctx context.Context, p *pruning) (err error) {
 	case err != nil:
 		return err
 	case g.list.PrunedSum != p.sum:
-		if g.list.Pruned > p.list.Last() {
+		if g.list.Pruned > p.list.Last() && p.list.Unlisted < remotelog.MaxNumber {
+			p.list.Unlisted = remotelog.MaxNumber // nobody knows what was pruned, and what was lost
 			p.o.Logger.Warn("the list of pruned entries is gone, or an older one: states that were pruned are recovery points again, though they may be damaged",
 				"name", p.name, "listed once", g.list.Pruned, "now", p.list.Last())
 		}

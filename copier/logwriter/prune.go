@@ -8,6 +8,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,9 +24,12 @@ import (
 // the one before has found.
 const DefaultGrace = 22 * time.Hour
 
-// maxDrift is how much the clocks of the store and of writers may have drifted apart over the time of a log. If it seems to be more, the
-// objects were copied, and only the entries themselves say when they were appended.
-const maxDrift = 15 * time.Minute
+// The clocks of the store and of writers may have drifted apart over the time of a log, by a tenth of that, but not by more than maxDrift. If it seems to be more,
+// the objects were copied, and only the entries themselves say when they were appended; or a clock was wrong.
+const (
+	minDrift = 2 * time.Second
+	maxDrift = 15 * time.Minute
+)
 
 // PruneOptions configures [Prune].
 type PruneOptions struct {
@@ -44,6 +49,7 @@ type PruneOptions struct {
 
 // A PruneReport says what Prune did, or would do.
 type PruneReport struct {
+	Done    bool // what was pruned is written down; it may be that not everything was removed which could be
 	Newest  uint64
 	Kept    []Kept   // by the policy, the newest first
 	Pruned  []uint64 // entries that are no recovery points any more, from now on
@@ -62,7 +68,7 @@ type PruneReport struct {
 // Prune removes what a policy does not keep: recovery points at once, and those objects that nothing needs which is kept when the grace has
 // passed since a Prune found that (so it takes two of them). Objects of entries that others need stay, but are no recovery points any more. It may
 // run beside a writer and beside readers; a second Prune at the same time fails with store.ErrPrecondition, if the store knows conditions. After an error
-// some objects have not been removed; all recovery points that it keeps are whole, and it is safe to try again.
+// all recovery points that it keeps are whole, and it is safe to try again; if the report is Done, only some objects were not removed, and it says how many were.
 func Prune(ctx context.Context, packs, entries store.Store, name string, policy Policy, o PruneOptions) (PruneReport, error) {
 	if o.Grace == 0 {
 		o.Grace = DefaultGrace
@@ -124,14 +130,27 @@ func (p *pruning) run(ctx context.Context) error {
 	}
 	if p.o.DryRun {
 		p.count()
+		for i := range p.waste.ripe {
+			p.removed(&p.waste.ripe[i])
+		}
 		return nil
 	}
 	if err := p.again(ctx); err != nil {
 		return err
 	}
-	if err := p.writeLists(ctx, pruned); err != nil {
+	err = p.writeLists(ctx, pruned)
+	if errors.Is(err, syscall.ENOSPC) && len(p.waste.ripe) > 0 {
+		// There is room only when something has gone. What was found a grace ago is known without new lists.
+		if err := p.remove(ctx); err != nil {
+			return err
+		}
+		p.waste.ripe = nil
+		err = p.writeLists(ctx, pruned)
+	}
+	if err != nil {
 		return err
 	}
+	p.report.Done = true
 	if err := p.ripen(ctx); err != nil {
 		return err
 	}
@@ -144,7 +163,11 @@ func (p *pruning) look(ctx context.Context) (err error) {
 	if p.list, p.info, err = readList(ctx, p.entries, remotelog.PrunedKey(p.name), remotelog.MaxPruned, func(b []byte) (remotelog.Pruned, error) {
 		p.sum = manifest.Sum(b)
 		return remotelog.DecodePruned(p.name, b)
-	}); err != nil {
+	}); errors.Is(err, remotelog.ErrCorrupt) {
+		p.o.Logger.Warn("the list of pruned entries is damaged and begins anew: states that were pruned are recovery points again, though they may not be whole",
+			"name", p.name, "error", err)
+		p.list, p.sum = remotelog.Pruned{Unlisted: remotelog.MaxNumber}, manifest.Fingerprint{}
+	} else if err != nil {
 		return err
 	}
 	if err := p.waste.look(ctx, p); err != nil {
@@ -196,7 +219,8 @@ func (p *pruning) points(ctx context.Context) ([]Point, error) {
 		}
 	}
 	if len(points) == 0 || points[len(points)-1].Entry != p.newest.Entry.Number {
-		return nil, fmt.Errorf("%w: %s lists the newest entry, %d", remotelog.ErrCorrupt, remotelog.PrunedKey(p.name), p.newest.Entry.Number)
+		return nil, fmt.Errorf("%w: %s lists the newest entry, %d: is it left of a log that was removed? Then remove it, and %s, too",
+			remotelog.ErrCorrupt, remotelog.PrunedKey(p.name), p.newest.Entry.Number, remotelog.GarbageKey(p.name))
 	}
 	// The times of objects are those of entries, unless somebody copied them. The first and the last entry tell.
 	first, err := p.log.Entry(ctx, points[0].Entry)
@@ -205,7 +229,9 @@ func (p *pruning) points(ctx context.Context) ([]Point, error) {
 	}
 	last := p.newest.Entry
 	object := points[len(points)-1].Time.Sub(points[0].Time)
-	if drift := last.Appended.Sub(first.Entry.Appended) - object; drift.Abs() <= maxDrift {
+	appended := last.Appended.Sub(first.Entry.Appended)
+	allowed := min(max(appended.Abs()/10, object.Abs()/10, minDrift), maxDrift)
+	if (appended - object).Abs() <= allowed {
 		return points, nil
 	}
 	p.o.Logger.Warn("the objects are not as old as the entries, so all of these are read", "name", p.name)
@@ -214,13 +240,22 @@ func (p *pruning) points(ctx context.Context) ([]Point, error) {
 	for i := range points {
 		g.Go(func() error {
 			h, err := p.log.Entry(gctx, points[i].Entry)
-			if err == nil {
+			// Nothing is put before it is appended: that was a wrong clock.
+			if err == nil && h.Entry.Appended.Before(points[i].Time.Add(maxDrift)) {
 				points[i].Time = h.Entry.Appended
 			}
 			return err
 		})
 	}
-	return points, g.Wait()
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for i := range points { // nor is one appended before the one before it
+		if i > 0 && points[i].Time.Before(points[i-1].Time) {
+			points[i].Time = points[i-1].Time
+		}
+	}
+	return points, nil
 }
 
 // decide returns which entries are recovery points no longer.
@@ -402,10 +437,12 @@ func (p *pruning) ripen(ctx context.Context) error {
 	return nil
 }
 
-func (p *pruning) writeGarbage(ctx context.Context, g remotelog.Garbage) (err error) {
-	if p.waste.info, err = p.put(ctx, remotelog.GarbageKey(p.name), remotelog.EncodeGarbage(p.name, g), p.waste.info); err != nil {
+func (p *pruning) writeGarbage(ctx context.Context, g remotelog.Garbage) error {
+	info, err := p.put(ctx, remotelog.GarbageKey(p.name), remotelog.EncodeGarbage(p.name, g), p.waste.info)
+	if err != nil {
 		return fmt.Errorf("write the list of garbage: %w", err)
 	}
+	p.waste.info = info
 	return nil
 }
 
@@ -428,16 +465,18 @@ func putList(ctx context.Context, s store.Store, key string, body []byte, old st
 	return info, err
 }
 
-// count counts what is removed, and what waits.
-func (p *pruning) count() {
-	for _, d := range p.waste.ripe {
-		if d.id.Part == 0 {
-			p.report.RemovedEntries++
-		} else {
-			p.report.RemovedPacks++
-		}
-		p.report.RemovedBytes += d.Size
+// removed counts what was removed, or would be.
+func (p *pruning) removed(d *garbageObject) {
+	if d.id.Part == 0 {
+		p.report.RemovedEntries++
+	} else {
+		p.report.RemovedPacks++
 	}
+	p.report.RemovedBytes += d.Size
+}
+
+// count counts what stays, and what waits of that.
+func (p *pruning) count() {
 	for _, d := range p.waste.waiting {
 		if d.id.Part == 0 {
 			p.report.LeftEntries++
@@ -453,27 +492,50 @@ func (p *pruning) count() {
 	}
 }
 
-// remove removes the garbage whose grace has passed: entries, and when they are gone, packs.
+// mostFailures is after how many failures to remove something nothing else is tried: then the store is to blame, not an object.
+const mostFailures = 16
+
+// remove removes the garbage whose grace has passed: entries, and when that is done, packs. What can't be removed, as for a lock, stays in the list, and is tried again
+// the next time.
 func (p *pruning) remove(ctx context.Context) error {
-	for _, kind := range []func(garbageObject) (store.Store, bool){
-		func(d garbageObject) (store.Store, bool) { return p.entries, d.id.Part == 0 },
-		func(d garbageObject) (store.Store, bool) { return p.packs, d.id.Part > 0 },
-	} {
-		g, gctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex // guards the following, and the report
+	var failed []error
+	for _, entries := range []bool{true, false} {
+		var g errgroup.Group
 		g.SetLimit(p.o.Jobs)
 		for _, d := range p.waste.ripe {
-			s, ok := kind(d)
-			if !ok || gctx.Err() != nil {
+			mu.Lock()
+			enough := len(failed) >= mostFailures
+			mu.Unlock()
+			if (d.id.Part == 0) != entries || enough || ctx.Err() != nil {
 				continue
 			}
-			g.Go(func() error { return s.Delete(gctx, d.Key) })
+			g.Go(func() error {
+				s := p.packs
+				if entries {
+					s = p.entries
+				}
+				err := s.Delete(ctx, d.Key)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err != nil:
+					failed = append(failed, err)
+				default:
+					p.removed(&d)
+				}
+				return nil
+			})
 		}
-		if err := g.Wait(); err != nil {
-			return fmt.Errorf("remove: %w", err)
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+		_ = g.Wait() // errors are in failed
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("remove: %w", ctx.Err())
+	case len(failed) > 1:
+		return fmt.Errorf("remove: %w, and %d more could not be", failed[0], len(failed)-1)
+	case len(failed) > 0:
+		return fmt.Errorf("remove: %w", failed[0])
 	}
 	return nil
 }

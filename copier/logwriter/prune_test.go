@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -294,6 +295,9 @@ func TestPrune(t *testing.T) {
 		}
 		p.o.DryRun = false
 		r := p.once(policy)
+		if dry.Done = true; !r.Done {
+			t.Error("it is not done")
+		}
 		if d := cmp.Diff(dry, r); d != "" {
 			t.Errorf("what was done differs from what was said (- said, + done):\n%s", d)
 		}
@@ -718,14 +722,128 @@ func TestPruneLatest(t *testing.T) {
 
 // TestPruneCopied prunes a log whose objects were all copied at the same time.
 func TestPruneCopied(t *testing.T) {
-	p := newPast(t, 40, 12*time.Hour)
-	for key := range p.s.times {
-		p.s.times[key] = p.s.clock.Now()
+	for _, c := range []struct {
+		step   time.Duration
+		policy logwriter.Policy
+	}{{12 * time.Hour, logwriter.Policy{Daily: 10}}, {2 * time.Second, logwriter.Policy{Within: 19 * time.Second}}} {
+		p := newPast(t, 40, c.step)
+		for key := range p.s.times {
+			p.s.times[key] = p.s.clock.Now()
+		}
+		p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
+		if r := p.prune(c.policy); len(r.Kept) < 9 || len(r.Kept) > 11 { // two are compactions
+			t.Errorf("%+v: kept %v", c.policy, r.Kept)
+		}
 	}
-	p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
-	r := p.prune(logwriter.Policy{Daily: 10})
-	if len(r.Kept) != 10 {
-		t.Errorf("kept %v", r.Kept)
+}
+
+// TestPruneWrongClock: an entry that was appended while a clock was wrong does not make others old, nor new.
+func TestPruneWrongClock(t *testing.T) {
+	for _, wrong := range []time.Duration{9000 * time.Hour, -9000 * time.Hour} {
+		p := newPast(t, 40, time.Hour)
+		right := p.w
+		p.w = logwriter.New(p.s, p.s, testName, logwriter.Options{
+			Owner: owner(1), Now: func() time.Time { return p.s.clock.Now().Add(wrong) },
+		})
+		p.next()
+		want := len(p.points())
+		if r := p.once(logwriter.Policy{Within: 30 * 24 * time.Hour}); len(r.Kept) != want || len(r.Pruned) != 0 {
+			t.Errorf("%v: of %d states these stay: %v", wrong, want, r.Kept)
+		}
+		p.w = right
+		p.s.clock.set(p.s.clock.Now().Add(time.Hour))
+		p.next()
+		if r := p.once(logwriter.Policy{Hourly: 10}); len(r.Kept) < 9 {
+			t.Errorf("%v: by the hour, these stay: %v", wrong, r.Kept)
+		}
+	}
+}
+
+// TestPruneDamagedList begins the list of pruned entries anew.
+func TestPruneDamagedList(t *testing.T) {
+	p := newPast(t, 40, time.Hour)
+	p.prune(logwriter.Policy{Last: 20})
+	put(t, p.s.Store, remotelog.PrunedKey(testName), []byte("no list"))
+	var faults []string
+	_, err := logrep.New(p.s, p.s, testName).Check(t.Context(), nil, func(f *logrep.Fault) { faults = append(faults, f.Object) })
+	key := remotelog.PrunedKey(testName) // once; and maybe entries that were pruned, and are not whole any more
+	if check(t, err); len(faults) == 0 || faults[0] != key || slices.Contains(faults[1:], key) {
+		t.Errorf("faults in %v", faults)
+	}
+	p.prune(logwriter.Policy{Last: 3})
+	if got := p.points(); len(got) != 3 {
+		t.Errorf("points %v", got)
+	}
+	sound(t, p.s)
+}
+
+// TestBeginAnew begins a log where only the lists of another are left.
+func TestBeginAnew(t *testing.T) {
+	p := newPast(t, 40, time.Hour)
+	p.once(logwriter.Policy{Last: 3})
+	for _, key := range keys(t, p.s, "") {
+		if key != remotelog.PrunedKey(testName) && key != remotelog.GarbageKey(testName) {
+			put(t, p.s.Store, key, nil)
+		}
+	}
+	p.w, p.states = p.writer(), map[uint64][]byte{}
+	p.d.snap = take(random(len(p.d.data), 5), p.d.m.Sequence+1)
+	for range 5 {
+		p.next()
+	}
+	check(t, p.w.Close(t.Context()))
+	if got := p.points(); !slices.Equal(got, []uint64{1, 2, 3, 4, 5}) {
+		t.Errorf("points %v", got)
+	}
+	sound(t, p.s)
+	p.prune(logwriter.Policy{Last: 2})
+	if got := p.points(); !slices.Equal(got, []uint64{4, 5}) {
+		t.Errorf("points %v", got)
+	}
+	sound(t, p.s)
+}
+
+// TestPruneLocked: what can't be removed keeps nothing else from being removed, and is tried again.
+func TestPruneLocked(t *testing.T) {
+	p := newPast(t, 40, time.Hour)
+	first := p.once(logwriter.Policy{Last: 3})
+	p.pass()
+	locked := remotelog.EntryKey(testName, 1)
+	s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
+		return storefault.Fault{Fail: c.Verb == store.VerbDelete && c.Key == locked}
+	})
+	for i := range 3 {
+		r, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{}, p.o)
+		if err == nil || !strings.Contains(err.Error(), "remove") || !r.Done {
+			t.Fatalf("got %v, %+v", err, r)
+		}
+		if n := r.RemovedEntries + r.RemovedPacks; i == 0 && n != first.Waiting-1 || i > 0 && n > 0 || r.Waiting > 0 {
+			t.Errorf("first %+v, then %+v", first, r)
+		}
+		sound(t, p.s)
+	}
+	if r := p.once(logwriter.Policy{}); r.RemovedEntries != 1 {
+		t.Errorf("at last: %+v", r)
+	}
+}
+
+// TestPruneFullStore prunes where there is no room for another list until something has been removed.
+func TestPruneFullStore(t *testing.T) {
+	p := newPast(t, 40, time.Hour)
+	first := p.once(logwriter.Policy{Last: 3})
+	p.pass()
+	full := true
+	s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
+		full = full && c.Verb != store.VerbDelete
+		return storefault.Fault{Fail: full && c.Verb == store.VerbPut, Err: fmt.Errorf("put: %w", syscall.ENOSPC)}
+	})
+	r, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 1}, p.o)
+	if check(t, err); r.RemovedEntries+r.RemovedPacks != first.Waiting || len(r.Pruned) != 2 {
+		t.Errorf("first %+v, then %+v", first, r)
+	}
+	sound(t, p.s)
+	if got := p.points(); len(got) != 1 {
+		t.Errorf("points %v", got)
 	}
 }
 

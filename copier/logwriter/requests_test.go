@@ -28,8 +28,9 @@ func TestRequests(t *testing.T) {
 		data[int(r.n)*manifest.ChunkSize+9]++
 		r.send(data)
 	}
-	step("first", verbs{"get": 1, "list": 1, "put": 1 + 1 + 1}, change) // a pack, the entry, and its copy
-	step("second", verbs{"put": 1 + 1}, change)                         // whether the store heeds conditions, the entry
+	// The copy, entries, the list of pruned ones, which there are not; a pack, the entry, and its copy.
+	step("first", verbs{"get": 1 + 1, "list": 1, "put": 1 + 1 + 1}, change)
+	step("second", verbs{"put": 1 + 1}, change) // whether the store heeds conditions, the entry
 	for n := 3; n < 16; n++ {
 		step("one of many", verbs{"put": 1}, change)
 	}

@@ -165,7 +165,11 @@ func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take
 		if err := w.adopt(ctx, h, m, src); err != nil {
 			return Result{}, err
 		}
-	case newest == nil || foreign:
+	case newest == nil:
+		if err := w.clearLists(ctx); err != nil {
+			return Result{}, err
+		}
+	case foreign:
 	case m.Sequence == newest.Sequence && m.Size == newest.Size && m.Contents() == newest.Contents():
 		return Result{Entry: newest.Number, Unchanged: true}, nil
 	case m.Sequence <= newest.Sequence && !take:
@@ -194,4 +198,28 @@ func (w *Writer) Close(ctx context.Context) error {
 	}
 	w.latest.etag = "" // others may have appended meanwhile, and refreshed it
 	return w.latest.put(ctx, w.last, w.plain == yes)
+}
+
+// clearLists empties the lists that a log has left which is gone, before another begins: what they list has the numbers of entries to come.
+func (w *Writer) clearLists(ctx context.Context) error {
+	pruned, err := w.log.Pruned(ctx)
+	switch {
+	case err == nil && pruned.Last() == 0:
+		return nil
+	case err != nil && !errors.Is(err, remotelog.ErrCorrupt):
+		return fmt.Errorf("append: look what is left of an older log: %w", err)
+	}
+	w.o.Logger.Error("all entries of the replica are gone, though not the list of what was pruned: it begins anew, with none of its older states", "name", w.name)
+	for _, list := range []struct {
+		key  string
+		body []byte
+	}{
+		{remotelog.GarbageKey(w.name), remotelog.EncodeGarbage(w.name, remotelog.Garbage{})},
+		{remotelog.PrunedKey(w.name), remotelog.EncodePruned(w.name, remotelog.Pruned{})},
+	} {
+		if _, err := w.entries.Put(ctx, list.key, list.body, store.Condition{}); err != nil {
+			return fmt.Errorf("append: empty the lists of an older log: %w", err)
+		}
+	}
+	return nil
 }

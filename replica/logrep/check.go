@@ -105,9 +105,10 @@ type checker struct {
 	last    *Head                         // the entry before, if it is sound
 	newest  *remotelog.Entry              // nil if it is damaged
 
-	mu    sync.Mutex // guards the following, and is held while fault is called
-	told  map[remotelog.Place]bool
-	stats CheckStats
+	mu         sync.Mutex // guards the following, and is held while fault is called
+	told       map[remotelog.Place]bool
+	toldPruned bool // that the list of pruned entries is damaged or gone
+	stats      CheckStats
 }
 
 // An entrySize is what is remembered of every entry.
@@ -127,6 +128,12 @@ func (c *checker) bad(err error) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if f.Object == remotelog.PrunedKey(c.l.name) { // which is read again now and then
+		if c.toldPruned {
+			return nil
+		}
+		c.toldPruned = true
+	}
 	if !f.frame.IsZero() {
 		if c.told[f.frame] {
 			return nil
@@ -231,6 +238,13 @@ func (c *checker) missing(ctx context.Context) (err error) {
 		return c.bad(&Fault{Object: remotelog.EntryKey(c.l.name, 1), Err: fmt.Errorf("there is no entry, though there are packs (%d): all are lost, or the first upload has not ended: %w", c.stats.Packs, store.ErrNotExist)})
 	}
 	missing := c.gaps()
+	if last := c.pruned.Last(); last > 0 && last >= c.entries[len(c.entries)-1].number {
+		// The newest one is never pruned.
+		err := fmt.Errorf("entry %d, or one behind it, is gone: all that are left were pruned: %w", last+1, store.ErrNotExist)
+		if err := c.bad(&Fault{Object: remotelog.EntryKey(c.l.name, last+1), Err: err}); err != nil {
+			return err
+		}
+	}
 	if len(missing) > 0 {
 		// They may have been pruned meanwhile.
 		if c.pruned, err = c.l.Pruned(ctx); err != nil {
@@ -446,6 +460,9 @@ func (c *checker) there(e *remotelog.Entry, p remotelog.Place) (bool, error) {
 	return false, c.bad(inEntry(e, c.l.inFrame(p, err)))
 }
 
+// maxBehindLatest is how many bytes there may be behind the copied header: some writers make different copies by such.
+const maxBehindLatest = 8
+
 // latest checks the copy of the header of a recent entry.
 func (c *checker) latest(ctx context.Context) error {
 	key := remotelog.LatestKey(c.l.name)
@@ -464,6 +481,9 @@ func (c *checker) latest(ctx context.Context) error {
 	copied, err := c.l.head(e, b, length, info, 0, err)
 	if err != nil {
 		return c.bad(err)
+	}
+	if extra := len(b) - copied.HeaderLen; extra > maxBehindLatest {
+		return c.bad(&Fault{Object: key, Err: corrupt("%s has %d bytes behind the header", key, extra)})
 	}
 	if copied.Entry.Number <= c.pruned.Last() {
 		return c.bad(&Fault{Object: key, Err: corrupt("%s is that of entry %d, behind which others were pruned: readers that rely on it do not find the newest", key, copied.Entry.Number)})
