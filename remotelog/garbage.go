@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/boule-db/boule/manifest"
 )
 
 // garbageMagic is what the list of garbage begins with; the last byte is its version.
@@ -26,10 +24,9 @@ const maxMillis = maxSeconds*1000 + 999
 // Garbage says which objects of a log are there, though no recovery point needs them, and since when: they wait to be removed, for the
 // sake of those who began to read when something needed them. The zero value is of a log without any.
 type Garbage struct {
-	// Pruned is the greatest number in the list of pruned entries that this one was written with, or 0, and PrunedSum the fingerprint of
-	// that object, zero if there was none. With any other list of pruned entries, what is garbage may have been needed meanwhile.
-	Pruned    uint64
-	PrunedSum manifest.Fingerprint
+	// Pruned has the runs of the list of pruned entries that this one was written with. If that does not have all of them any more, what is
+	// garbage may have been needed meanwhile.
+	Pruned Pruned
 	// Batches are in the order in which they were found.
 	Batches []GarbageBatch
 }
@@ -52,7 +49,7 @@ type GarbageObject struct {
 
 // EncodeGarbage returns the object that lists the garbage of the replica with that name.
 func EncodeGarbage(name string, g Garbage) []byte {
-	b := appendSum(protowire.AppendVarint(nil, g.Pruned), g.PrunedSum)
+	b := appendRuns(nil, g.Pruned.runs)
 	b = protowire.AppendVarint(b, uint64(len(g.Batches)))
 	for _, batch := range g.Batches {
 		b = protowire.AppendVarint(b, millis(batch.Found))
@@ -94,10 +91,7 @@ func DecodeGarbage(name string, b []byte) (Garbage, error) {
 }
 
 func (c *cursor) garbage() (g Garbage) {
-	g.Pruned = c.uint(MaxNumber)
-	if b := c.sums(1); b != nil {
-		g.PrunedSum = manifest.At(b, 0)
-	}
+	g.Pruned.runs = c.runs()
 	room := uint64(MaxGarbageObjects)
 	for range c.uint(room) {
 		var batch GarbageBatch

@@ -15,9 +15,10 @@ import (
 
 func TestGarbage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		g := remotelog.Garbage{Pruned: rapid.Uint64Range(0, remotelog.MaxNumber).Draw(t, "pruned")}
-		if g.Pruned > 0 {
-			g.PrunedSum = sum(int(g.Pruned % 1000))
+		var g remotelog.Garbage
+		for range rapid.IntRange(0, 5).Draw(t, "runs") {
+			first := rapid.Uint64Range(1, remotelog.MaxNumber).Draw(t, "first")
+			g.Pruned.Add(remotelog.Run{First: first, Last: min(first+rapid.Uint64Range(0, 1000).Draw(t, "more"), remotelog.MaxNumber)})
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "batches") {
 			b := remotelog.GarbageBatch{Removing: rapid.Bool().Draw(t, "removing")}
@@ -45,7 +46,7 @@ func TestGarbage(t *testing.T) {
 		}
 		b := remotelog.EncodeGarbage(name, g)
 		got, err := remotelog.DecodeGarbage(name, b)
-		if diff := cmp.Diff(g, got); err != nil || diff != "" {
+		if diff := cmp.Diff(g, got, cmp.AllowUnexported(remotelog.Pruned{})); err != nil || diff != "" {
 			t.Fatalf("%v (-want +got):\n%s", err, diff)
 		}
 		spoiled(t, b, func(b []byte) error {
@@ -94,7 +95,8 @@ func FuzzDecodeGarbage(f *testing.F) {
 
 // garbage returns a list with batches and objects of all kinds.
 func garbage() remotelog.Garbage {
-	return remotelog.Garbage{Pruned: 4000, PrunedSum: sum(-6), Batches: []remotelog.GarbageBatch{
+	list := pruned()
+	return remotelog.Garbage{Pruned: list.Alone(), Batches: []remotelog.GarbageBatch{
 		{Found: time.UnixMilli(1795700000123).UTC(), Removing: true, Objects: sized(
 			1_000_000, remotelog.ObjectID{Entry: 1}, remotelog.ObjectID{Entry: 1, Part: 1, Nonce: 0x0123456789abcdef},
 			remotelog.ObjectID{Entry: 1, Part: 2, Nonce: 0x0123456789abcdef}, remotelog.ObjectID{Entry: 700},

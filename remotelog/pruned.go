@@ -87,6 +87,17 @@ func (p *Pruned) Before(number uint64) Pruned {
 	return q
 }
 
+// Contains says whether all that another list has is in this one.
+func (p *Pruned) Contains(q Pruned) bool {
+	return !slices.ContainsFunc(q.runs, func(r Run) bool {
+		i := p.at(r.Last)
+		return i == len(p.runs) || p.runs[i].First > r.First
+	})
+}
+
+// Alone returns a list with only the runs of this one.
+func (p *Pruned) Alone() Pruned { return Pruned{runs: slices.Clone(p.runs)} }
+
 // Clone returns a copy.
 func (p *Pruned) Clone() Pruned { return Pruned{p.Unlisted, p.Garbage, slices.Clone(p.runs)} }
 
@@ -109,14 +120,18 @@ func (p *Pruned) Missing(first, last uint64) (runs []Run) {
 func EncodePruned(name string, p Pruned) []byte {
 	b := protowire.AppendVarint(nil, protowire.EncodeBool(p.Garbage))
 	b = protowire.AppendVarint(b, p.Unlisted)
-	b = protowire.AppendVarint(b, uint64(len(p.runs)))
+	return sealList(prunedMagic, name, appendRuns(b, p.runs))
+}
+
+func appendRuns(b []byte, runs []Run) []byte {
+	b = protowire.AppendVarint(b, uint64(len(runs)))
 	end := uint64(0)
-	for _, r := range p.runs {
+	for _, r := range runs {
 		b = protowire.AppendVarint(b, r.First-end)
 		b = protowire.AppendVarint(b, r.Last-r.First+1)
 		end = r.Last + 1
 	}
-	return sealList(prunedMagic, name, b)
+	return b
 }
 
 // DecodePruned is the reverse of EncodePruned. It fails with [ErrCorrupt] and [ErrVersion].
@@ -141,21 +156,25 @@ func DecodePruned(name string, b []byte) (p Pruned, err error) {
 	return p, nil
 }
 
-// pruned reads a list of runs.
+// pruned reads a list of runs, and what comes before them.
 func (c *cursor) pruned() Pruned {
-	p := Pruned{Unlisted: c.uint(MaxNumber)}
+	unlisted := c.uint(MaxNumber)
+	return Pruned{Unlisted: unlisted, runs: c.runs()}
+}
+
+func (c *cursor) runs() (runs []Run) {
 	steps := c.uints(2*int(c.uint(uint64(len(c.rest)))), MaxNumber)
 	end := uint64(0)
 	for i := 0; i < len(steps); i += 2 {
 		r := Run{First: end + steps[i], Last: end + steps[i] + steps[i+1] - 1}
 		if steps[i] == 0 || steps[i+1] == 0 || r.Last > MaxNumber {
 			c.fail()
-			break
+			return nil
 		}
-		p.runs = append(p.runs, r)
+		runs = append(runs, r)
 		end = r.Last + 1
 	}
-	return p
+	return runs
 }
 
 // prunedNumbers reads a list of the first version: the numbers of those that are still there.

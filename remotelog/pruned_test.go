@@ -116,6 +116,13 @@ func TestPrunedSet(t *testing.T) {
 			t.Fatalf("%v before %d has %v, want %v", p, last, got, want)
 		}
 		q, more := draw()
+		contained := true
+		for n := range more {
+			contained = contained && set[n]
+		}
+		if before.Contains(q) != contained {
+			t.Fatalf("%v contains %v: %t", before, q, !contained)
+		}
 		maps.Copy(set, more)
 		before.Merge(q)
 		if got, want := numbersOf(before, limit), slices.Sorted(maps.Keys(set)); !slices.Equal(got, want) {

@@ -460,13 +460,18 @@ var mutants = []mutant{
 	},
 	{
 		id: "grace-anew", what: "the grace goes on though the list of pruned entries was lost meanwhile",
-		edits: []edit{{"copier/logwriter/garbage.go", "	case g.list.PrunedSum != p.sum:\n", "	case false:\n"}},
+		edits: []edit{{"copier/logwriter/garbage.go", "		if g.anew = !g.goesWith(&p.list); g.anew {\n", "		if g.anew = false; g.anew {\n"}},
 		pkg:   "copier/logwriter", test: "TestPruneWithoutTheListOfPruned",
 	},
 	{
 		id: "grace-clock", what: "a machine whose clock is ahead ends the grace early",
 		edits: []edit{{"copier/logwriter/prune.go", "		p.waste.ripen(now.Add(-p.o.Grace))\n", "		p.waste.ripen(now.Add(p.o.Grace))\n"}},
 		pkg:   "copier/logwriter", test: "TestPruneByTheClockOfTheStore",
+	},
+	{
+		id: "wrong-clock", what: "one wrong clock makes a policy go by what entries say only",
+		edits: []edit{{"copier/logwriter/prune.go", "	return [][]Point{points, appended}, err\n", "	return [][]Point{appended}, err\n"}},
+		pkg:   "copier/logwriter", test: "TestPruneTimes",
 	},
 	{
 		id: "removing", what: "who prunes forgets what it removes before that is gone",
@@ -480,7 +485,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "list-lost", what: "check does not miss the list of pruned entries",
-		edits: []edit{{"replica/logrep/checkgarbage.go", "		return c.garbage.PrunedSum != manifest.Fingerprint{} && (", "		return c.garbage.Pruned > remotelog.MaxNumber && c.garbage.PrunedSum != manifest.Fingerprint{} && ("}},
+		edits: []edit{{"replica/logrep/checkgarbage.go", "		return len(c.garbage.Batches) > 0 && !c.pruned.Garbage || ", "		return c.garbage.Pruned.Last() > remotelog.MaxNumber && "}},
 		pkg:   "copier/logwriter", test: "TestEveryObjectOfAPrunedLog",
 	},
 	{

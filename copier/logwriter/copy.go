@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"sync"
 
@@ -355,6 +356,11 @@ func (c *copying) copyPruned(ctx context.Context, newest uint64) error {
 	source, err := c.source.Pruned(ctx)
 	if err != nil {
 		return fmt.Errorf("list of pruned entries: %w", err)
+	}
+	if c.there == 0 { // the copy is begun
+		if err := clearLists(ctx, c.to.Entries, c.name, slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
 	}
 	key := remotelog.PrunedKey(c.name)
 	var all remotelog.Pruned

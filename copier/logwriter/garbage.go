@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/store"
 )
@@ -38,8 +37,8 @@ type garbageObject struct {
 	fresh bool // it was not known before
 }
 
-// look reads what is known. The grace of all of it begins anew if the list is damaged, or comes with another list of pruned entries than the one
-// that there is: then that was lost, or is an older one, and what was garbage may have been needed again.
+// look reads what is known. The grace of all of it begins anew if the list is damaged, or was written with more pruned entries than there are
+// now: then their list was lost, or is an older one, and what was garbage may have been needed again.
 func (g *garbage) look(ctx context.Context, p *pruning) (err error) {
 	g.list, g.info, err = readList(ctx, p.entries, remotelog.GarbageKey(p.name), remotelog.MaxGarbage, func(b []byte) (remotelog.Garbage, error) {
 		return remotelog.DecodeGarbage(p.name, b)
@@ -51,14 +50,19 @@ func (g *garbage) look(ctx context.Context, p *pruning) (err error) {
 		return nil
 	case err != nil:
 		return err
-	case g.list.PrunedSum != p.sum:
-		if g.list.Pruned > p.list.Last() && p.list.Unlisted < remotelog.MaxNumber {
-			p.list.Unlisted = remotelog.MaxNumber // nobody knows what was pruned, and what was lost
-			p.o.Logger.Warn("the list of pruned entries is gone, or an older one: states that were pruned are recovery points again, though they may be damaged",
-				"name", p.name, "listed once", g.list.Pruned, "now", p.list.Last())
+	}
+	if g.info.Key != "" && !g.goesWith(&p.list) {
+		// Another prune may have written both meanwhile.
+		if err := p.lookPruned(ctx); err != nil {
+			return err
 		}
-		g.anew = g.info.Key != ""
-		return nil
+		if g.anew = !g.goesWith(&p.list); g.anew {
+			if p.list.Unlisted < remotelog.MaxNumber {
+				p.o.Logger.Warn("the list of pruned entries is gone, or an older one: states that were pruned are recovery points again, though they may not be whole", "name", p.name)
+			}
+			p.list.Unlisted = remotelog.MaxNumber // nobody knows what was pruned, and what was lost
+			return nil
+		}
 	}
 	for i := range g.list.Batches {
 		b := &g.list.Batches[i]
@@ -75,6 +79,11 @@ func (g *garbage) look(ctx context.Context, p *pruning) (err error) {
 	return nil
 }
 
+// goesWith says whether all that was pruned when the list was written still is.
+func (g *garbage) goesWith(pruned *remotelog.Pruned) bool {
+	return (len(g.list.Batches) == 0 || pruned.Garbage) && pruned.Contains(g.list.Pruned)
+}
+
 // add adds an object that is garbage.
 func (g *garbage) add(info store.Info, id remotelog.ObjectID) {
 	found, known := g.found[id]
@@ -89,10 +98,10 @@ func (g *garbage) add(info store.Info, id remotelog.ObjectID) {
 	}
 }
 
-// next returns the list as it will be beside one of pruned entries that has that fingerprint, and whether it has to be written. What is being removed stays in it
+// next returns the list as it will be beside one of pruned entries, and whether it has to be written. What is being removed stays in it
 // until somebody sees that it is gone, so that nobody who looks meanwhile takes it for something new.
-func (g *garbage) next(pruned *remotelog.Pruned, sum manifest.Fingerprint) (next remotelog.Garbage, changed bool) {
-	next = remotelog.Garbage{Pruned: pruned.Last(), PrunedSum: sum}
+func (g *garbage) next(pruned *remotelog.Pruned) (next remotelog.Garbage, changed bool) {
+	next = remotelog.Garbage{Pruned: pruned.Alone()}
 	waiting, ripe := make(map[remotelog.ObjectID]bool, len(g.waiting)), make(map[remotelog.ObjectID]bool, len(g.ripe))
 	for _, o := range g.ripe {
 		ripe[o.id] = true
@@ -116,7 +125,7 @@ func (g *garbage) next(pruned *remotelog.Pruned, sum manifest.Fingerprint) (next
 		left, removing := remotelog.GarbageBatch{Found: b.Found}, remotelog.GarbageBatch{Found: b.Found, Removing: true}
 		for _, o := range b.Objects {
 			switch {
-			case ripe[o.ObjectID]:
+			case ripe[o.ObjectID], b.Removing && waiting[o.ObjectID]: // by one who has a shorter grace, maybe
 				removing.Objects = append(removing.Objects, o)
 			case waiting[o.ObjectID]:
 				left.Objects = append(left.Objects, o)
@@ -125,7 +134,7 @@ func (g *garbage) next(pruned *remotelog.Pruned, sum manifest.Fingerprint) (next
 		next.Batches = append(next.Batches, removing, left)
 	}
 	next.Batches = slices.DeleteFunc(append(next.Batches, fresh), func(b remotelog.GarbageBatch) bool { return len(b.Objects) == 0 })
-	same := next.PrunedSum == before.PrunedSum && slices.EqualFunc(next.Batches, before.Batches, func(x, y remotelog.GarbageBatch) bool { return reflect.DeepEqual(x, y) })
+	same := next.Pruned.Contains(before.Pruned) && before.Pruned.Contains(next.Pruned) && slices.EqualFunc(next.Batches, before.Batches, func(x, y remotelog.GarbageBatch) bool { return reflect.DeepEqual(x, y) })
 	// If anything is removed, the list is written in any case, for the time that it is.
 	return next, !same || g.anew || g.stamped || len(g.ripe) > 0
 }

@@ -1,6 +1,7 @@
 package logwriter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,12 +10,10 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
@@ -24,8 +23,8 @@ import (
 // the one before has found.
 const DefaultGrace = 22 * time.Hour
 
-// The clocks of the store and of writers may have drifted apart over the time of a log, by a tenth of that, but not by more than maxDrift. If it seems to be more,
-// the objects were copied, and only the entries themselves say when they were appended; or a clock was wrong.
+// The clocks of the store and of writers may drift apart, by a tenth of the time that passes, but not by more than maxDrift. If it seems to be more, objects were
+// copied, and only the entries themselves say when they were appended; or a clock was wrong, and only the objects do.
 const (
 	minDrift = 2 * time.Second
 	maxDrift = 15 * time.Minute
@@ -102,10 +101,10 @@ type pruning struct {
 	log            *logrep.Log
 
 	newest *logrep.Head
-	items  []logrep.Item        // all entries
-	list   remotelog.Pruned     // what was pruned before
-	info   store.Info           // of the object that says so; without a Key if there is none
-	sum    manifest.Fingerprint // of that object; zero if there is none
+	items  []logrep.Item    // all entries
+	list   remotelog.Pruned // what was pruned before
+	info   store.Info       // of the object that says so; without a Key if there is none
+	pruned remotelog.Pruned // what is from now on
 	named  map[remotelog.ObjectID]bool
 	blocks []remotelog.Block // of the entry that was looked at last
 	waste  garbage
@@ -120,16 +119,16 @@ func (p *pruning) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pruned := p.decide(points)
+	p.decide(points)
 	if err := p.mark(ctx); err != nil {
 		return err
 	}
-	p.sweepEntries(&pruned)
+	p.sweepEntries()
 	if err := p.sweepPacks(ctx); err != nil {
 		return err
 	}
 	if p.o.DryRun {
-		p.count()
+		p.count(nil)
 		for i := range p.waste.ripe {
 			p.removed(&p.waste.ripe[i])
 		}
@@ -138,36 +137,22 @@ func (p *pruning) run(ctx context.Context) error {
 	if err := p.again(ctx); err != nil {
 		return err
 	}
-	err = p.writeLists(ctx, pruned)
-	if errors.Is(err, syscall.ENOSPC) && len(p.waste.ripe) > 0 {
-		// There is room only when something has gone. What was found a grace ago is known without new lists.
-		if err := p.remove(ctx); err != nil {
-			return err
-		}
-		p.waste.ripe = nil
-		err = p.writeLists(ctx, pruned)
-	}
-	if err != nil {
+	if err := p.writeLists(ctx); err != nil {
 		return err
 	}
 	p.report.Done = true
 	if err := p.ripen(ctx); err != nil {
+		p.count(p.waste.ripe)
 		return err
 	}
-	p.count()
-	return p.remove(ctx)
+	left, err := p.remove(ctx)
+	p.count(left)
+	return err
 }
 
 // look finds out what there is. The lists come first: of what another prune lists later, this one knows nothing, and then it can't replace them.
 func (p *pruning) look(ctx context.Context) (err error) {
-	if p.list, p.info, err = readList(ctx, p.entries, remotelog.PrunedKey(p.name), remotelog.MaxPruned, func(b []byte) (remotelog.Pruned, error) {
-		p.sum = manifest.Sum(b)
-		return remotelog.DecodePruned(p.name, b)
-	}); errors.Is(err, remotelog.ErrCorrupt) {
-		p.o.Logger.Warn("the list of pruned entries is damaged and begins anew: states that were pruned are recovery points again, though they may not be whole",
-			"name", p.name, "error", err)
-		p.list, p.sum = remotelog.Pruned{Unlisted: remotelog.MaxNumber}, manifest.Fingerprint{}
-	} else if err != nil {
+	if err := p.lookPruned(ctx); err != nil {
 		return err
 	}
 	if err := p.waste.look(ctx, p); err != nil {
@@ -192,6 +177,20 @@ func (p *pruning) look(ctx context.Context) (err error) {
 	return nil
 }
 
+// lookPruned reads the list of pruned entries. A damaged one is begun anew.
+func (p *pruning) lookPruned(ctx context.Context) (err error) {
+	p.list, p.info, err = readList(ctx, p.entries, remotelog.PrunedKey(p.name), remotelog.MaxPruned, func(b []byte) (remotelog.Pruned, error) {
+		return remotelog.DecodePruned(p.name, b)
+	})
+	if errors.Is(err, remotelog.ErrCorrupt) {
+		p.o.Logger.Warn("the list of pruned entries is damaged, and begins anew: states that were pruned are recovery points again, though they may not be whole",
+			"name", p.name, "error", err)
+		p.list = remotelog.Pruned{Unlisted: remotelog.MaxNumber}
+		return nil
+	}
+	return err
+}
+
 // readList reads a list that is beside the log. If there is none, it returns the zero value, and an Info without a Key.
 func readList[T any](ctx context.Context, s store.Store, key string, limit int64, decode func([]byte) (T, error)) (list T, info store.Info, err error) {
 	b, info, err := store.ReadAll(ctx, s, key, limit)
@@ -210,8 +209,9 @@ func readList[T any](ctx context.Context, s store.Store, key string, limit int64
 	return list, info, nil
 }
 
-// points returns the recovery points that there are.
-func (p *pruning) points(ctx context.Context) ([]Point, error) {
+// points returns the recovery points that there are, with the times of their objects; or, if they were copied, with those that the entries say; or with both, if
+// it is not sure which are right.
+func (p *pruning) points(ctx context.Context) (all [][]Point, err error) {
 	var points []Point
 	for _, item := range p.items {
 		if !p.list.Has(item.Number) {
@@ -222,54 +222,89 @@ func (p *pruning) points(ctx context.Context) ([]Point, error) {
 		return nil, fmt.Errorf("%w: %s lists the newest entry, %d: is it left of a log that was removed? Then remove it, and %s, too",
 			remotelog.ErrCorrupt, remotelog.PrunedKey(p.name), p.newest.Entry.Number, remotelog.GarbageKey(p.name))
 	}
-	// The times of objects are those of entries, unless somebody copied them. The first and the last entry tell.
-	first, err := p.log.Entry(ctx, points[0].Entry)
+	var few []Point
+	for i := range timeSamples {
+		few = append(few, points[i*(len(points)-1)/(timeSamples-1)])
+	}
+	appended, err := p.appended(ctx, few)
 	if err != nil {
 		return nil, err
 	}
-	last := p.newest.Entry
-	object := points[len(points)-1].Time.Sub(points[0].Time)
-	appended := last.Appended.Sub(first.Entry.Appended)
-	allowed := min(max(appended.Abs()/10, object.Abs()/10, minDrift), maxDrift)
-	if (appended - object).Abs() <= allowed {
-		return points, nil
+	differ, copied := compareTimes(few, appended)
+	if !differ {
+		return [][]Point{points}, nil
 	}
-	p.o.Logger.Warn("the objects are not as old as the entries, so all of these are read", "name", p.name)
-	g, gctx := errgroup.WithContext(ctx)
+	p.o.Logger.Warn("the objects are not as old as the entries, so all of these are read", "name", p.name, "copied", copied)
+	if appended, err = p.appended(ctx, points); copied {
+		return [][]Point{appended}, err
+	}
+	return [][]Point{points, appended}, err
+}
+
+// timeSamples is how many entries are read to see whether the objects are as old.
+const timeSamples = 16
+
+// appended returns points with the times that the entries say.
+func (p *pruning) appended(ctx context.Context, points []Point) ([]Point, error) {
+	points = slices.Clone(points)
+	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(p.o.Jobs)
 	for i := range points {
 		g.Go(func() error {
-			h, err := p.log.Entry(gctx, points[i].Entry)
+			h, err := p.log.Entry(ctx, points[i].Entry)
 			// Nothing is put before it is appended: that was a wrong clock.
-			if err == nil && h.Entry.Appended.Before(points[i].Time.Add(maxDrift)) {
+			if put := points[i].Time; err == nil && (put.IsZero() || h.Entry.Appended.Before(put.Add(maxDrift))) {
 				points[i].Time = h.Entry.Appended
 			}
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	for i := range points { // nor is one appended before the one before it
-		if i > 0 && points[i].Time.Before(points[i-1].Time) {
-			points[i].Time = points[i-1].Time
-		}
-	}
-	return points, nil
+	return points, g.Wait()
 }
 
-// decide returns which entries are recovery points no longer.
-func (p *pruning) decide(points []Point) (pruned remotelog.Pruned) {
-	var others []Point
-	p.report.Kept, others = p.policy.Apply(points)
-	pruned = p.list.Clone()
-	for _, point := range slices.Backward(others) {
-		pruned.Add(remotelog.Run{First: point.Entry, Last: point.Entry})
-		p.report.Pruned = append(p.report.Pruned, point.Entry)
+// compareTimes says whether another time passes between points by when they were put than by when they were appended, and whether that is since
+// they were copied, most of them: then less time does.
+func compareTimes(put, appended []Point) (differ, copied bool) {
+	fewer := 0
+	for i := range put[1:] {
+		x, y := put[i+1].Time.Sub(put[i].Time), appended[i+1].Time.Sub(appended[i].Time)
+		if (x - y).Abs() > min(max(x.Abs()/10, y.Abs()/10, minDrift), maxDrift) {
+			differ = true
+			if x < y {
+				fewer++
+			}
+		}
 	}
-	p.lost(&pruned)
-	pruned.Unlisted = min(pruned.Unlisted, p.newest.Entry.Number) // what goes from now on is listed
-	return pruned
+	return differ, fewer > len(put)/2
+}
+
+// decide finds out which entries are recovery points no longer: those that the policy keeps by none of their times.
+func (p *pruning) decide(all [][]Point) {
+	var others []Point
+	p.report.Kept, others = p.policy.Apply(all[0])
+	for _, points := range all[1:] {
+		kept, _ := p.policy.Apply(points)
+		isKept := make(map[uint64]bool, len(kept))
+		for _, k := range kept {
+			isKept[k.Entry] = true
+			if !slices.ContainsFunc(p.report.Kept, func(o Kept) bool { return o.Entry == k.Entry }) {
+				p.report.Kept = append(p.report.Kept, k)
+			}
+		}
+		others = slices.DeleteFunc(others, func(o Point) bool { return isKept[o.Entry] })
+	}
+	slices.SortFunc(p.report.Kept, func(x, y Kept) int { return cmp.Compare(y.Entry, x.Entry) })
+	p.pruned = p.list.Clone()
+	for _, point := range slices.Backward(others) {
+		p.prune(point.Entry)
+	}
+	p.lost(&p.pruned)
+	p.pruned.Unlisted = min(p.pruned.Unlisted, p.newest.Entry.Number) // what goes from now on is listed
+}
+
+func (p *pruning) prune(entry uint64) {
+	p.pruned.Add(remotelog.Run{First: entry, Last: entry})
+	p.report.Pruned = append(p.report.Pruned, entry)
 }
 
 // lost adds to what is pruned those entries that are gone already, if so are those on both sides: they would not be kept, either. Others
@@ -293,15 +328,27 @@ func (p *pruning) lost(pruned *remotelog.Pruned) {
 // mark notes what the entries need that are kept. What one names is named by the one before it or was made for it, so those
 // that come after the newest one name nothing else that is older than they are.
 func (p *pruning) mark(ctx context.Context) error {
+	var broken []uint64
 	for _, k := range slices.Backward(p.report.Kept) {
 		h, err := p.log.Entry(ctx, k.Entry)
+		if err == nil {
+			err = p.markEntry(ctx, h.Entry)
+		}
+		if k.Entry < p.pruned.Unlisted && (store.IsNotExist(err) || errors.Is(err, remotelog.ErrCorrupt)) {
+			// It was pruned once, and nothing says so any more.
+			p.o.Logger.Warn("a state is not whole, and is pruned: the list of pruned entries was lost", "name", p.name, "entry", k.Entry, "error", err)
+			broken = append(broken, k.Entry)
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		if err := p.markEntry(ctx, h.Entry); err != nil {
-			return err
-		}
 	}
+	for _, n := range broken {
+		p.prune(n)
+	}
+	p.report.Kept = slices.DeleteFunc(p.report.Kept, func(k Kept) bool { return slices.Contains(broken, k.Entry) })
+	slices.Sort(p.report.Pruned)
 	return nil
 }
 
@@ -338,10 +385,10 @@ func (p *pruning) keeps(first, end uint64) bool {
 }
 
 // sweepEntries finds the entries that are garbage.
-func (p *pruning) sweepEntries(pruned *remotelog.Pruned) {
+func (p *pruning) sweepEntries() {
 	for _, item := range p.items {
 		id := remotelog.ObjectID{Entry: item.Number}
-		if pruned.Has(item.Number) {
+		if p.pruned.Has(item.Number) {
 			if !p.named[id] {
 				p.waste.add(item.Info, id)
 				continue
@@ -396,24 +443,22 @@ func (p *pruning) again(ctx context.Context) error {
 // writeLists writes down which entries are no recovery points any more, and which objects are garbage, before anything is removed. The first has
 // also those that are removed themselves: they don't go all at once, and who misses one sees that it was not lost. The second
 // comes after it, so that it has nothing but what nobody begins to read any more; but an empty one comes before, for the first says that it is there.
-func (p *pruning) writeLists(ctx context.Context, pruned remotelog.Pruned) error {
-	if pruned.Last() == 0 && len(p.waste.waiting) == 0 && p.info.Key == "" && p.waste.info.Key == "" {
+func (p *pruning) writeLists(ctx context.Context) error {
+	if p.pruned.Last() == 0 && len(p.waste.waiting) == 0 && p.info.Key == "" && p.waste.info.Key == "" {
 		return nil
 	}
-	pruned.Garbage = true
+	p.pruned.Garbage = true
 	if p.waste.info.Key == "" {
 		if err := p.writeGarbage(ctx, remotelog.Garbage{}); err != nil {
 			return err
 		}
 	}
-	body := remotelog.EncodePruned(p.name, pruned)
-	if sum := manifest.Sum(body); sum != p.sum {
-		if _, err := p.put(ctx, remotelog.PrunedKey(p.name), body, p.info); err != nil {
+	if !reflect.DeepEqual(p.pruned, p.list) {
+		if _, err := p.put(ctx, remotelog.PrunedKey(p.name), remotelog.EncodePruned(p.name, p.pruned), p.info); err != nil {
 			return fmt.Errorf("write the list of pruned entries: %w", err)
 		}
-		p.sum = sum
 	}
-	if waste, changed := p.waste.next(&pruned, p.sum); changed {
+	if waste, changed := p.waste.next(&p.pruned); changed {
 		if err := p.writeGarbage(ctx, waste); err != nil {
 			return err
 		}
@@ -458,6 +503,12 @@ func (p *pruning) put(ctx context.Context, key string, body []byte, old store.In
 // putList replaces a list if it is still what readList returned with old, where the store can tell.
 func putList(ctx context.Context, s store.Store, key string, body []byte, old store.Info) (store.Info, error) {
 	info, err := s.Put(ctx, key, body, store.Condition{IfAbsent: old.Key == "", IfMatch: old.ETag})
+	if errors.Is(err, store.ErrPrecondition) && old.ETag != "" {
+		// Some servers refuse whatever they are given.
+		if now, herr := s.Head(ctx, key); herr == nil && now.ETag == old.ETag {
+			info, err = s.Put(ctx, key, body, store.Condition{})
+		}
+	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		info, err = s.Put(ctx, key, body, store.Condition{})
 	}
@@ -475,9 +526,9 @@ func (p *pruning) removed(d *garbageObject) {
 	p.report.RemovedBytes += d.Size
 }
 
-// count counts what stays, and what waits of that.
-func (p *pruning) count() {
-	for _, d := range p.waste.waiting {
+// count counts what stays, and what waits of that. left could be removed, but was not.
+func (p *pruning) count(left []garbageObject) {
+	for _, d := range slices.Concat(p.waste.waiting, left) {
 		if d.id.Part == 0 {
 			p.report.LeftEntries++
 		} else {
@@ -497,7 +548,7 @@ const mostFailures = 16
 
 // remove removes the garbage whose grace has passed: entries, and when that is done, packs. What can't be removed, as for a lock, stays in the list, and is tried again
 // the next time.
-func (p *pruning) remove(ctx context.Context) error {
+func (p *pruning) remove(ctx context.Context) (left []garbageObject, err error) {
 	var mu sync.Mutex // guards the following, and the report
 	var failed []error
 	for _, entries := range []bool{true, false} {
@@ -507,7 +558,13 @@ func (p *pruning) remove(ctx context.Context) error {
 			mu.Lock()
 			enough := len(failed) >= mostFailures
 			mu.Unlock()
-			if (d.id.Part == 0) != entries || enough || ctx.Err() != nil {
+			switch {
+			case (d.id.Part == 0) != entries:
+				continue
+			case enough || ctx.Err() != nil:
+				mu.Lock()
+				left = append(left, d)
+				mu.Unlock()
 				continue
 			}
 			g.Go(func() error {
@@ -518,12 +575,11 @@ func (p *pruning) remove(ctx context.Context) error {
 				err := s.Delete(ctx, d.Key)
 				mu.Lock()
 				defer mu.Unlock()
-				switch {
-				case err != nil:
-					failed = append(failed, err)
-				default:
+				if err == nil {
 					p.removed(&d)
+					return nil
 				}
+				failed, left = append(failed, err), append(left, d)
 				return nil
 			})
 		}
@@ -531,11 +587,14 @@ func (p *pruning) remove(ctx context.Context) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("remove: %w", ctx.Err())
-	case len(failed) > 1:
-		return fmt.Errorf("remove: %w, and %d more could not be", failed[0], len(failed)-1)
-	case len(failed) > 0:
-		return fmt.Errorf("remove: %w", failed[0])
+		err = ctx.Err()
+	case len(left) > 1:
+		err = fmt.Errorf("%w, and %d more could not be", failed[0], len(left)-1)
+	case len(left) > 0:
+		err = failed[0]
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("remove: %w", err)
+	}
+	return left, err
 }

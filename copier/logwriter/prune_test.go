@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -817,7 +816,7 @@ func TestPruneLocked(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "remove") || !r.Done {
 			t.Fatalf("got %v, %+v", err, r)
 		}
-		if n := r.RemovedEntries + r.RemovedPacks; i == 0 && n != first.Waiting-1 || i > 0 && n > 0 || r.Waiting > 0 {
+		if n := r.RemovedEntries + r.RemovedPacks; i == 0 && n != first.Waiting-1 || i > 0 && n > 0 || r.Waiting != 1 {
 			t.Errorf("first %+v, then %+v", first, r)
 		}
 		sound(t, p.s)
@@ -827,24 +826,166 @@ func TestPruneLocked(t *testing.T) {
 	}
 }
 
-// TestPruneFullStore prunes where there is no room for another list until something has been removed.
-func TestPruneFullStore(t *testing.T) {
+// TestPruneTimes: wrong clocks, and copies, make no policy keep less.
+func TestPruneTimes(t *testing.T) {
+	const day = 24 * time.Hour
+	last := func(n, of int) (list []uint64) {
+		for i := of - n + 1; i <= of; i++ {
+			list = append(list, uint64(i))
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name   string
+		n      int
+		step   time.Duration
+		wrong  func(i int) time.Duration // by how much the clock of the writer is ahead
+		put    func(p *past, i int, at time.Time) time.Time
+		policy logwriter.Policy
+		want   []uint64 // that stay, at least
+		most   int      // stay
+	}{
+		{name: "undated", n: 40, step: day, put: func(*past, int, time.Time) time.Time { return time.Time{} }, policy: logwriter.Policy{Daily: 30}, want: last(30, 40), most: 32},
+		{
+			name: "copied, one ahead", n: 36, step: day, wrong: func(i int) time.Duration { return map[bool]time.Duration{i == 6: 9000 * time.Hour}[true] },
+			put: func(p *past, _ int, _ time.Time) time.Time { return p.s.clock.Now() }, policy: logwriter.Policy{Daily: 20}, want: last(20, 36), most: 22,
+		},
+		{
+			name: "copied, one a little ahead", n: 36, step: day, wrong: func(i int) time.Duration { return map[bool]time.Duration{i == 30: 20 * day}[true] },
+			put: func(p *past, _ int, _ time.Time) time.Time { return p.s.clock.Now() }, policy: logwriter.Policy{Daily: 20}, want: last(18, 36), most: 22,
+		},
+		{
+			name: "behind at the end", n: 20, step: day, wrong: func(i int) time.Duration { return map[bool]time.Duration{i > 10: -9000 * time.Hour}[true] },
+			policy: logwriter.Policy{Daily: 15}, want: last(15, 20), most: 20,
+		},
+		{
+			name: "behind at first", n: 13, step: day, wrong: func(i int) time.Duration { return map[bool]time.Duration{i <= 10: -9000 * time.Hour}[true] },
+			policy: logwriter.Policy{Within: 30 * day}, want: last(13, 13), most: 13,
+		},
+		{
+			name: "copied every five hours", n: 200, step: 10 * time.Minute,
+			put: func(_ *past, _ int, at time.Time) time.Time { return at.Truncate(5 * time.Hour).Add(5 * time.Hour) }, policy: logwriter.Policy{Hourly: 20}, want: []uint64{200, 100}, most: 40,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPast(t, 0, 0)
+			var at []time.Time
+			for i := 1; i <= c.n; i++ {
+				if ahead := time.Duration(0); c.wrong != nil || i == 1 {
+					if c.wrong != nil {
+						ahead = c.wrong(i)
+					}
+					p.w = logwriter.New(p.s, p.s, testName, logwriter.Options{Owner: owner(1), Now: func() time.Time { return p.s.clock.Now().Add(ahead) }})
+				}
+				at = append(at, p.s.clock.Now())
+				p.next()
+				p.s.clock.set(p.s.clock.Now().Add(c.step))
+			}
+			for i := range at {
+				if c.put != nil {
+					p.s.times[remotelog.EntryKey(testName, uint64(i+1))] = c.put(p, i, at[i])
+				}
+			}
+			r := p.once(c.policy)
+			kept := numbers(r.Kept)
+			for _, n := range c.want {
+				if c.name != "copied every five hours" && !slices.Contains(kept, n) {
+					t.Errorf("entry %d is not kept: %v", n, kept)
+				}
+			}
+			if len(kept) > c.most || len(kept) < min(c.n, max(len(c.want), 13)) {
+				t.Errorf("%d are kept: %v", len(kept), kept)
+			}
+			if got := p.points(); !slices.Equal(got, kept) {
+				t.Errorf("points %v, want %v", got, kept)
+			}
+		})
+	}
+}
+
+// TestPruneCopyDaily copies a log, and prunes both, day by day: what the copy does not need any more goes, though each copy changes its list of pruned entries.
+func TestPruneCopyDaily(t *testing.T) {
+	p := newPast(t, 30, time.Hour)
+	to := newDated()
+	to.clock = p.s.clock
+	removed := 0
+	for day := range 5 {
+		p.next()
+		p.once(logwriter.Policy{Last: 5})
+		if _, err := p.copyTo(to); err != nil {
+			t.Fatal(err)
+		}
+		r, err := logwriter.Prune(t.Context(), to, to, testName, logwriter.Policy{Last: 5}, p.o)
+		check(t, err)
+		if removed += r.RemovedEntries + r.RemovedPacks; day > 0 && removed == 0 || r.Waiting > 30 {
+			t.Errorf("day %d: %d were removed, %+v", day, removed, r)
+		}
+		sound(t, to)
+		p.s.clock.set(p.s.clock.Now().Add(24 * time.Hour))
+	}
+	if removed < 10 {
+		t.Errorf("only %d objects were removed", removed)
+	}
+}
+
+// TestPruneLongerGrace lets a prune with a longer grace come while one with a shorter one removes.
+func TestPruneLongerGrace(t *testing.T) {
 	p := newPast(t, 40, time.Hour)
-	first := p.once(logwriter.Policy{Last: 3})
+	p.o.Grace, p.o.Jobs = 2*time.Minute, 1
+	p.once(logwriter.Policy{Last: 3})
 	p.pass()
-	full := true
+	deleted := 0
 	s := storefault.New(p.s, func(c storefault.Call) storefault.Fault {
-		full = full && c.Verb != store.VerbDelete
-		return storefault.Fault{Fail: full && c.Verb == store.VerbPut, Err: fmt.Errorf("put: %w", syscall.ENOSPC)}
+		if c.Verb == store.VerbDelete {
+			if deleted++; deleted == 3 {
+				o := p.o
+				o.Grace = 0
+				_, err := logwriter.Prune(t.Context(), p.s, p.s, testName, logwriter.Policy{}, o)
+				check(t, err)
+			}
+		}
+		return storefault.Fault{}
 	})
-	r, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 1}, p.o)
-	if check(t, err); r.RemovedEntries+r.RemovedPacks != first.Waiting || len(r.Pruned) != 2 {
-		t.Errorf("first %+v, then %+v", first, r)
+	_, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{}, p.o)
+	if check(t, err); deleted < 5 {
+		t.Errorf("%d were removed", deleted)
 	}
 	sound(t, p.s)
-	if got := p.points(); len(got) != 1 {
-		t.Errorf("points %v", got)
+}
+
+// TestPruneRefusingStore prunes where the server refuses every ETag.
+func TestPruneRefusingStore(t *testing.T) {
+	p := newPast(t, 40, time.Hour)
+	s := refusing{p.s}
+	for range 3 {
+		_, err := logwriter.Prune(t.Context(), s, s, testName, logwriter.Policy{Last: 3}, p.o)
+		check(t, err)
+		p.pass()
+		p.next()
 	}
+	sound(t, p.s)
+}
+
+// TestPruneBrokenPoint loses the list of pruned entries when the index of one, whose object others need, is gone: that one can't be kept.
+func TestPruneBrokenPoint(t *testing.T) {
+	p := newPast(t, 0, 0)
+	p.d = newChanging(random(600*manifest.ChunkSize, 1), 2)
+	p.w = logwriter.New(p.s, p.s, testName, logwriter.Options{Owner: owner(1), Inline: 40_000, Now: p.s.clock.Now})
+	for i := range 60 {
+		p.next()
+		if i%20 == 19 {
+			p.compact()
+		}
+		p.s.clock.set(p.s.clock.Now().Add(time.Hour))
+	}
+	p.prune(logwriter.Policy{Last: 5})
+	left := len(entries(t, p.s))
+	put(t, p.s.Store, remotelog.PrunedKey(testName), nil)
+	r := p.once(logwriter.Policy{Last: 60})
+	if left == 5 || len(r.Kept) > left || len(r.Kept)+len(r.Pruned) != left {
+		t.Errorf("%d entries are left, %+v", left, r)
+	}
+	t.Logf("%d of %d were not whole", len(r.Pruned), left)
 }
 
 // TestPruneBeside lets a writer append, and compact, right before each request of Prune.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -166,8 +167,12 @@ func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take
 			return Result{}, err
 		}
 	case newest == nil:
-		if err := w.clearLists(ctx); err != nil {
-			return Result{}, err
+		w.latest = latestCopy{s: w.entries, name: w.name} // what is known was of another log
+		if err := clearLists(ctx, w.entries, w.name, w.o.Logger); err != nil {
+			if errors.Is(err, errMoved) {
+				return Result{}, err
+			}
+			return Result{}, fmt.Errorf("append: %w", err)
 		}
 	case foreign:
 	case m.Sequence == newest.Sequence && m.Size == newest.Size && m.Contents() == newest.Contents():
@@ -200,26 +205,33 @@ func (w *Writer) Close(ctx context.Context) error {
 	return w.latest.put(ctx, w.last, w.plain == yes)
 }
 
-// clearLists empties the lists that a log has left which is gone, before another begins: what they list has the numbers of entries to come.
-func (w *Writer) clearLists(ctx context.Context) error {
-	pruned, err := w.log.Pruned(ctx)
+// clearLists empties the lists that a log has left which is gone, before another begins: what they list has the numbers of entries to come. errMoved: somebody
+// else does, too.
+func clearLists(ctx context.Context, s store.Store, name string, logger *slog.Logger) error {
+	pruned, info, err := readList(ctx, s, remotelog.PrunedKey(name), remotelog.MaxPruned, func(b []byte) (remotelog.Pruned, error) {
+		return remotelog.DecodePruned(name, b)
+	})
 	switch {
-	case err == nil && pruned.Last() == 0:
+	case err == nil && !pruned.Garbage && pruned.Last() == 0:
 		return nil
 	case err != nil && !errors.Is(err, remotelog.ErrCorrupt):
-		return fmt.Errorf("append: look what is left of an older log: %w", err)
+		return fmt.Errorf("look what is left of an older log: %w", err)
 	}
-	w.o.Logger.Error("all entries of the replica are gone, though not the list of what was pruned: it begins anew, with none of its older states", "name", w.name)
-	for _, list := range []struct {
-		key  string
-		body []byte
-	}{
-		{remotelog.GarbageKey(w.name), remotelog.EncodeGarbage(w.name, remotelog.Garbage{})},
-		{remotelog.PrunedKey(w.name), remotelog.EncodePruned(w.name, remotelog.Pruned{})},
-	} {
-		if _, err := w.entries.Put(ctx, list.key, list.body, store.Condition{}); err != nil {
-			return fmt.Errorf("append: empty the lists of an older log: %w", err)
-		}
+	logger.Error("all entries of the replica are gone, though not the list of what was pruned: it begins anew, with none of its older states", "name", name)
+	_, waste, err := readList(ctx, s, remotelog.GarbageKey(name), remotelog.MaxGarbage, func(b []byte) (remotelog.Garbage, error) {
+		return remotelog.DecodeGarbage(name, b)
+	})
+	if err == nil || errors.Is(err, remotelog.ErrCorrupt) {
+		_, err = putList(ctx, s, remotelog.GarbageKey(name), remotelog.EncodeGarbage(name, remotelog.Garbage{}), waste)
+	}
+	if err == nil {
+		_, err = putList(ctx, s, remotelog.PrunedKey(name), remotelog.EncodePruned(name, remotelog.Pruned{}), info)
+	}
+	switch {
+	case errors.Is(err, store.ErrPrecondition):
+		return errMoved
+	case err != nil:
+		return fmt.Errorf("empty the lists of an older log: %w", err)
 	}
 	return nil
 }

@@ -238,7 +238,7 @@ func (c *checker) missing(ctx context.Context) (err error) {
 		return c.bad(&Fault{Object: remotelog.EntryKey(c.l.name, 1), Err: fmt.Errorf("there is no entry, though there are packs (%d): all are lost, or the first upload has not ended: %w", c.stats.Packs, store.ErrNotExist)})
 	}
 	missing := c.gaps()
-	if last := c.pruned.Last(); last > 0 && last >= c.entries[len(c.entries)-1].number {
+	if last := c.pruned.Last(); len(c.entries) > 0 && last >= c.entries[len(c.entries)-1].number {
 		// The newest one is never pruned.
 		err := fmt.Errorf("entry %d, or one behind it, is gone: all that are left were pruned: %w", last+1, store.ErrNotExist)
 		if err := c.bad(&Fault{Object: remotelog.EntryKey(c.l.name, last+1), Err: err}); err != nil {

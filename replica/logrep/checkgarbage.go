@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/store"
 )
@@ -26,7 +25,7 @@ func (c *checker) lists(ctx context.Context) (err error) {
 		return c.bad(&Fault{Object: key, Err: fmt.Errorf("the list of garbage, %s, is gone; the next prune makes a new one: %w", key, store.ErrNotExist)})
 	}
 	gone := func() bool { // an empty list of garbage comes first, and says nothing of the other
-		return c.garbage.PrunedSum != manifest.Fingerprint{} && (!c.pruned.Garbage || c.garbage.Pruned > c.pruned.Last())
+		return len(c.garbage.Batches) > 0 && !c.pruned.Garbage || !c.pruned.Contains(c.garbage.Pruned)
 	}
 	if !gone() {
 		return nil
@@ -36,7 +35,7 @@ func (c *checker) lists(ctx context.Context) (err error) {
 	}
 	if gone() {
 		key := remotelog.PrunedKey(c.l.name)
-		return c.bad(&Fault{Object: key, Err: fmt.Errorf("the list of pruned entries, %s, is gone, or an old one: its last entry was %d: %w", key, c.garbage.Pruned, store.ErrNotExist)})
+		return c.bad(&Fault{Object: key, Err: fmt.Errorf("the list of pruned entries, %s, is gone, or an old one: %w", key, store.ErrNotExist)})
 	}
 	return nil
 }

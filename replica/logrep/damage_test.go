@@ -233,6 +233,21 @@ func TestNoEntries(t *testing.T) {
 	}
 }
 
+// TestOnlyLists checks what is left of a log whose objects were all removed: nothing.
+func TestOnlyLists(t *testing.T) {
+	w := small(t)
+	for _, o := range w.objects() {
+		check(t, o.s.Delete(t.Context(), o.key))
+	}
+	var list remotelog.Pruned
+	list.Add(remotelog.Run{First: 1, Last: 3})
+	_, err := w.entries.Put(t.Context(), remotelog.PrunedKey(name), remotelog.EncodePruned(name, list), store.Condition{})
+	check(t, err)
+	if found, stats := faults(t, w.log(), 0); len(found) > 0 || stats.Entries != 0 {
+		t.Errorf("faults %v, %+v", found, stats)
+	}
+}
+
 // TestFailures lets every request of a restore, a read and a check fail: that is an error, but no fault of what is stored.
 func TestFailures(t *testing.T) {
 	w := small(t)
