@@ -252,11 +252,16 @@ func (p *pruning) appended(ctx context.Context, points []Point) ([]Point, error)
 	for i := range points {
 		g.Go(func() error {
 			h, err := p.log.Entry(ctx, points[i].Entry)
-			// Nothing is put before it is appended: that was a wrong clock.
-			if put := points[i].Time; err == nil && (put.IsZero() || h.Entry.Appended.Before(put.Add(maxDrift))) {
+			switch put := points[i].Time; {
+			case store.IsNotExist(err), errors.Is(err, remotelog.ErrCorrupt): // whoever keeps it will see
+				return nil
+			case err != nil:
+				return err
+			case put.IsZero(), h.Entry.Appended.Before(put.Add(maxDrift)):
 				points[i].Time = h.Entry.Appended
 			}
-			return err
+			// Otherwise its clock was wrong: nothing is put before it is appended.
+			return nil
 		})
 	}
 	return points, g.Wait()
@@ -265,8 +270,11 @@ func (p *pruning) appended(ctx context.Context, points []Point) ([]Point, error)
 // compareTimes says whether another time passes between points by when they were put than by when they were appended, and whether that is since
 // they were copied, most of them: then less time does.
 func compareTimes(put, appended []Point) (differ, copied bool) {
-	fewer := 0
+	pairs, fewer := 0, 0
 	for i := range put[1:] {
+		if put[i].Entry != put[i+1].Entry {
+			pairs++
+		}
 		x, y := put[i+1].Time.Sub(put[i].Time), appended[i+1].Time.Sub(appended[i].Time)
 		if (x - y).Abs() > min(max(x.Abs()/10, y.Abs()/10, minDrift), maxDrift) {
 			differ = true
@@ -275,7 +283,7 @@ func compareTimes(put, appended []Point) (differ, copied bool) {
 			}
 		}
 	}
-	return differ, fewer > len(put)/2
+	return differ, fewer > pairs/2
 }
 
 // decide finds out which entries are recovery points no longer: those that the policy keeps by none of their times.
@@ -283,12 +291,15 @@ func (p *pruning) decide(all [][]Point) {
 	var others []Point
 	p.report.Kept, others = p.policy.Apply(all[0])
 	for _, points := range all[1:] {
-		kept, _ := p.policy.Apply(points)
-		isKept := make(map[uint64]bool, len(kept))
-		for _, k := range kept {
+		isKept := make(map[uint64]bool, len(points))
+		for _, k := range p.report.Kept {
 			isKept[k.Entry] = true
-			if !slices.ContainsFunc(p.report.Kept, func(o Kept) bool { return o.Entry == k.Entry }) {
+		}
+		kept, _ := p.policy.Apply(points)
+		for _, k := range kept {
+			if !isKept[k.Entry] {
 				p.report.Kept = append(p.report.Kept, k)
+				isKept[k.Entry] = true
 			}
 		}
 		others = slices.DeleteFunc(others, func(o Point) bool { return isKept[o.Entry] })

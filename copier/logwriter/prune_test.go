@@ -724,8 +724,9 @@ func TestPruneCopied(t *testing.T) {
 	for _, c := range []struct {
 		step   time.Duration
 		policy logwriter.Policy
-	}{{12 * time.Hour, logwriter.Policy{Daily: 10}}, {2 * time.Second, logwriter.Policy{Within: 19 * time.Second}}} {
-		p := newPast(t, 40, c.step)
+		n      int
+	}{{12 * time.Hour, logwriter.Policy{Daily: 10}, 40}, {2 * time.Second, logwriter.Policy{Within: 19 * time.Second}, 40}, {time.Hour, logwriter.Policy{Within: 9 * time.Hour}, 12}} {
+		p := newPast(t, c.n, c.step)
 		for key := range p.s.times {
 			p.s.times[key] = p.s.clock.Now()
 		}
