@@ -53,14 +53,16 @@ type CheckReport struct {
 // the report, and no error. It fails with [ErrNoReplica] if no target has the replica, and when a target can't be asked. A nil
 // cfg stands for what [ConfigFromEnv] gives.
 func Check(ctx context.Context, ref string, cfg *Config, opts *CheckOptions) (*CheckReport, error) {
+	cfg, err := effective(cfg)
+	if err != nil {
+		return nil, err
+	}
 	name, targets, err := namedReplica(ref, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("boule: %w", err)
 	}
 	c := &checking{report: &CheckReport{Manifest: name, Faults: []ReplicaFault{}}, shift: rand.Uint32()}
-	if cfg, err = effective(cfg); err == nil {
-		c.spoolDir, _ = cfg.spoolDir()
-	}
+	c.spoolDir, _ = cfg.spoolDir()
 	if opts != nil {
 		c.opts = *opts
 	}

@@ -66,7 +66,7 @@ func (w *Writer) leftBehind(ctx context.Context, number uint64) (bool, *logrep.H
 }
 
 // inGap says whether the entry that was just put, and has that header, lies behind others where nobody looks. It does not if the next one follows it: that one may
-// need it. The entry stays where it is in any case: if it lies in a gap, it is in the list of pruned ones, and goes with the garbage.
+// need it. The entry stays where it is in any case: if it lies in a gap, it is in the list of pruned ones, unless that was lost, and goes with the garbage.
 func (w *Writer) inGap(ctx context.Context, e *remotelog.Entry, header []byte) (bool, error) {
 	left, newer, err := w.leftBehind(ctx, e.Number)
 	if err != nil || !left {

@@ -9,7 +9,7 @@ import (
 
 // A Usage is what a log takes in its stores.
 type Usage struct {
-	Entries, Packs int   // objects; the copy of the newest header, and the list of what is pruned, are not counted
+	Entries, Packs int   // objects; the copy of the newest header, and the lists of what is pruned and of garbage, are not counted
 	Bytes          int64 // that they have
 	Live           int64 // of those, what the newest state needs: its header, and the frames that it names
 	LiveObjects    int   // that these are in
