@@ -65,7 +65,7 @@ func TestServers(t *testing.T) {
 			if err := raw.Prepare(t.Context(), false); !errors.Is(err, store.ErrNoBucket) {
 				t.Fatalf("missing bucket: got error %v, want %v", err, store.ErrNoBucket)
 			}
-			t.Run("no bucket", func(t *testing.T) { noBucket(t, openS3(t, c)) })
+			t.Run("no bucket", func(t *testing.T) { noBucket(t, retry.New(openS3(t, c), fast)) })
 			for range 2 { // once to create, once to find
 				if err := raw.Prepare(t.Context(), true); err != nil {
 					t.Fatal(err)

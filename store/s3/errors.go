@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 
@@ -125,6 +126,9 @@ func (s *Store) wrap(verb store.Verb, key string, err error) error {
 		e.permanent = true
 		e.detail = fmt.Sprintf("the service answers %d %s: this bucket is elsewhere%s", e.Status, e.Code, region(re))
 		return e
+	case e.kind == nil && isCut(err): // what was wrong got lost on the way: ask again
+		e.detail = fmt.Sprintf("HTTP %d, and the rest of the answer did not arrive: %v", e.Status, err)
+		return e
 	case e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooManyRequests || transient[e.Code]:
 	case e.Status >= 400 && e.Status < 500:
 		e.permanent = true
@@ -156,6 +160,14 @@ func isDial(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
+// isCut reports whether err is that an answer's body ended early, or could not
+// be read: a server that answers before it has read all of a request may end the
+// connection under both.
+func isCut(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
 // unknown turns the failure of a conditional put that may nevertheless have
 // happened, or may still happen, into store.ErrUnknownOutcome. A service that has no conditional
 // puts, and says so, is errors.ErrUnsupported.
@@ -169,7 +181,7 @@ func unknown(err error) error {
 		return err
 	}
 	noAnswer := e.Status < 300 // or one that made no sense
-	if noAnswer || e.Status >= 500 || e.Status == http.StatusConflict && transient[e.Code] {
+	if noAnswer || e.Status >= 500 || e.Status == http.StatusConflict && !e.permanent {
 		e.kind, e.permanent = store.ErrUnknownOutcome, false
 	}
 	return err

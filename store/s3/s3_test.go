@@ -190,6 +190,51 @@ func TestBare404(t *testing.T) {
 	}
 }
 
+func TestCutAnswers(t *testing.T) {
+	// The status arrives, and not what the answer says about it.
+	server, s := fake(t)
+	ctx := t.Context()
+	put := func(cond store.Condition) error {
+		_, err := s.Put(ctx, "key", []byte("x"), cond)
+		return err
+	}
+	ifAbsent := store.Condition{IfAbsent: true}
+	for _, tt := range []struct {
+		status    int
+		request   func() error
+		want      error // nil: none that has a name
+		permanent bool
+	}{
+		{404, func() error { return put(store.Condition{}) }, nil, false},
+		{404, func() error { return put(ifAbsent) }, nil, false},
+		{400, func() error { return put(ifAbsent) }, nil, false}, // perhaps a RequestTimeout
+		{409, func() error { return put(ifAbsent) }, store.ErrUnknownOutcome, false},
+		{412, func() error { return put(ifAbsent) }, store.ErrPrecondition, true},
+		{503, func() error { return put(ifAbsent) }, store.ErrUnknownOutcome, false},
+		{403, func() error { return put(store.Condition{}) }, store.ErrAccess, true},
+		{404, func() error { return s.Delete(ctx, "key") }, nil, false},
+	} {
+		server.Intercept(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			w.Header().Set("Content-Length", "247")
+			w.WriteHeader(tt.status)
+			_, _ = w.Write([]byte("<?xml"))
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		})
+		err := tt.request()
+		var e *s3.Error
+		if !errors.As(err, &e) || e.Status != tt.status || store.IsPermanent(err) != tt.permanent {
+			t.Errorf("%d: got error %v, permanent %v, want permanent %v", tt.status, err, store.IsPermanent(err), tt.permanent)
+		}
+		if tt.want != nil && !errors.Is(err, tt.want) {
+			t.Errorf("%d: got error %v, want %v", tt.status, err, tt.want)
+		}
+		if tt.want == nil && !strings.Contains(err.Error(), "rest of the answer did not arrive") {
+			t.Errorf("%d: got error %v, want that the answer was cut", tt.status, err)
+		}
+	}
+}
+
 func TestCreateBucketMeetsAnother(t *testing.T) {
 	server := fakes3.New(t)
 	s := open(t, server.Config("bucket"))
