@@ -241,7 +241,7 @@ func (c *copying) append(ctx context.Context, stores *target.Stores, remote *Rem
 		return err
 	}
 	report.Entry, report.Unchanged = res.Entry, res.Unchanged
-	return w.Close(ctx)
+	return w.RefreshLatest(ctx)
 }
 
 // copyOwner is the owner of what is copied from a replica that has none.

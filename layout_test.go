@@ -82,10 +82,10 @@ func TestNewerLayoutIsRead(t *testing.T) {
 	}
 }
 
-// While its writer runs, nothing in the store tells that the newest entry is gone; the spool does.
+// In the middle of a long run of commits, nothing in the store tells that the newest entry is gone; the spool does.
 func TestCheckOfLostNewest(t *testing.T) {
 	p := publishTo(t, 1, target.LayoutLog)
-	for x := range 3 {
+	for x := range 12 { // more than have a copy made at once
 		p.set(t, x)
 	}
 	points, err := boule.History(t.Context(), p.ref(), p.cfg)

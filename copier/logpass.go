@@ -141,7 +141,31 @@ func (p *pass) drainLog(ctx context.Context) error {
 		return err
 	}
 	p.compact(ctx)
+	p.refreshLatest(ctx)
 	return nil
+}
+
+// refreshLatest refreshes the copies of newest entries that are due. A failure is no fault of replication.
+func (p *pass) refreshLatest(ctx context.Context) {
+	for name, s := range p.e.logs {
+		due := s.w.LatestDue(p.flush)
+		switch {
+		case due.IsZero():
+		case due.After(time.Now()):
+			p.lookAgain(due)
+		default:
+			p.c.refreshLatest(ctx, name, s)
+			if due := s.w.LatestDue(false); !due.IsZero() { // it failed
+				p.lookAgain(due)
+			}
+		}
+	}
+}
+
+func (c *Copier) refreshLatest(ctx context.Context, name string, s *logState) {
+	if err := s.w.RefreshLatest(ctx); err != nil {
+		c.opts.Logger.Debug("copy of the newest entry not refreshed", "name", name, "err", err)
+	}
 }
 
 // compact makes the compactions that are due. A failure is no fault of replication: all is there, only not as small as it could be.
@@ -441,9 +465,7 @@ func (c *Copier) save(e *entry, after time.Duration) {
 // closeLogs lets the writers of an entry leave what helps readers. Nothing depends on it. The caller has the turn.
 func (c *Copier) closeLogs(ctx context.Context, e *entry) {
 	for name, s := range e.logs {
-		if err := s.w.Close(ctx); err != nil {
-			c.opts.Logger.Debug("copy of the newest entry not refreshed", "name", name, "err", err)
-		}
+		c.refreshLatest(ctx, name, s)
 	}
 	c.save(e, 0)
 	clear(e.logs)

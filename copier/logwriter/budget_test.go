@@ -121,7 +121,7 @@ func minute(t *testing.T, l *load, change func(second int)) (requests int, sent 
 		}
 		least += len(manifest.Compress(pages))
 	}
-	check(t, r.w.Close(t.Context()))
+	check(t, r.w.RefreshLatest(t.Context()))
 	if !bytes.Equal(restore(t, r.s.Store, res.Entry), l.data) {
 		t.Error("the last entry restores to something else")
 	}
@@ -269,7 +269,7 @@ func TestBudgetRestart(t *testing.T) {
 	}, 2)
 	res, err := r.w.Append(t.Context(), h.m, h)
 	check(t, err)
-	check(t, r.w.Close(t.Context()))
+	check(t, r.w.RefreshLatest(t.Context()))
 	t.Logf("%d requests (%v), %d bytes", r.s.requests(), r.s.verbs, r.s.bytes)
 	atMost(t, r.s.requests(), 10, r.s.bytes, 1)
 	got := newReading(t, r.s.Store, res.Entry)

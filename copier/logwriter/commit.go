@@ -55,6 +55,7 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 	info.Key = remotelog.EntryKey(w.name, a.e.Number)
 	w.last = &logrep.Head{Entry: a.e, Info: info, Encoded: header, HeaderLen: len(header)}
 	w.head, w.sure, w.mine = &head{Head: w.last}, start, a.e.Number
+	w.appended = w.o.Now()
 	w.spent, w.owned = a.spent, true
 	for i := range a.known {
 		w.pages.set(&a.known[i])

@@ -26,7 +26,7 @@ func Example() {
 		}
 		fmt.Println("entry", res.Entry, "objects", res.Objects)
 	}
-	if err := w.Close(ctx); err != nil {
+	if err := w.RefreshLatest(ctx); err != nil {
 		fmt.Println(err)
 	}
 

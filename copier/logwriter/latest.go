@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
@@ -13,6 +16,16 @@ import (
 // latestTries bounds how often a latestCopy looks again what others have put.
 const latestTries = 4
 
+// When the copy of the newest entry is due besides every LatestEvery entries: soon after the last one, and not so often that it would cost much where
+// entries come slowly, or each is waited for.
+const (
+	latestQuiet   = 2 * time.Second
+	latestSpacing = 20 * time.Second // of those beyond
+	latestBurst   = 8                // in a row
+	latestRetry   = time.Minute      // after a failure; twice that after the next, and so on
+	maxLatestWait = 6                // times that it is doubled
+)
+
 // A latestCopy is what is known of the copy of the newest entry.
 type latestCopy struct {
 	s    store.Store
@@ -20,21 +33,89 @@ type latestCopy struct {
 
 	number uint64 // of the entry; 0 if unknown
 	etag   string // empty if unknown
-	failed bool   // to refresh it
 }
 
-// refresh refreshes the copy of the newest entry if it is time to: readers find the newest one from it, in steps that
+// A latestPace says how often the copy is refreshed.
+type latestPace struct {
+	limit    *rate.Limiter
+	tried    time.Time // when it was refreshed last, or was to be
+	failures int       // since it was
+}
+
+func newLatestPace() latestPace {
+	return latestPace{limit: rate.NewLimiter(rate.Every(latestSpacing), latestBurst)}
+}
+
+// again is when the copy may be refreshed again.
+func (p *latestPace) again() time.Time {
+	if p.failures > 0 {
+		return p.tried.Add(latestRetry << min(p.failures-1, maxLatestWait))
+	}
+	lack := max(1-p.limit.TokensAt(p.tried), 0)
+	return p.tried.Add(time.Duration(lack * float64(latestSpacing)))
+}
+
+// refresh refreshes the copy of the newest entry if so many were appended since: readers find the newest one from it, in steps that
 // grow, so it need not be that of the newest. It is no failure if it fails: then it is tried after the next
 // entry.
 func (w *Writer) refresh(ctx context.Context) {
 	n, every := w.head.number(), uint64(w.o.LatestEvery)
-	if n > 1 && n%every != 0 && !w.latest.failed && (w.latest.number == 0 || n < w.latest.number+every) {
+	known := w.latest.number
+	if n > 1 && w.pace.failures == 0 && (known > 0 && n < known+every || known == 0 && n%every != 0) {
 		return
 	}
-	err := w.latest.put(ctx, w.head.Head, w.plain == yes)
-	if w.latest.failed = err != nil; err != nil {
+	if err := w.putLatest(ctx); err != nil {
 		w.o.Logger.Warn("cannot refresh the copy of the newest entry", "name", w.name, "error", err)
 	}
+}
+
+// putLatest makes the copy that of the entry that this Writer appended last.
+func (w *Writer) putLatest(ctx context.Context) error {
+	w.pace.tried = w.o.Now()
+	w.pace.limit.AllowN(w.pace.tried, 1)
+	if err := w.latest.put(ctx, w.last, w.plain == yes); err != nil {
+		w.pace.failures++
+		return err
+	}
+	w.pace.failures = 0
+	return nil
+}
+
+// isStale says whether the copy is older than what this Writer appended last, and it is for this Writer to refresh it.
+func (w *Writer) isStale() bool {
+	return w.fenced == nil && w.mine > 0 && w.last != nil && w.last.Entry.Number == w.mine && w.latest.number < w.mine
+}
+
+// LatestDue returns when the copy of the newest entry is to be refreshed by [Writer.RefreshLatest], unless something is
+// appended before. Until then nobody notices in the store alone if what was appended since the last time gets lost. Who waits for the entry to be safe,
+// says so, and need not wait for a pause. It is the zero time if there is nothing to refresh.
+func (w *Writer) LatestDue(waiting bool) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.isStale() {
+		return time.Time{}
+	}
+	due := w.appended
+	if !waiting {
+		due = due.Add(latestQuiet)
+	}
+	if again := w.pace.again(); again.After(due) {
+		return again
+	}
+	return due
+}
+
+// RefreshLatest makes the copy of the newest entry that of the one that this Writer appended last, unless it is at least as new.
+func (w *Writer) RefreshLatest(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.isStale() {
+		return nil
+	}
+	if w.plain == yes {
+		w.latest.etag = "" // others may have appended meanwhile, and refreshed it
+	}
+	return w.putLatest(ctx)
 }
 
 // put makes the copy that of h, unless it is of a later entry. Entries are gone from where it would go back to, so it is put only

@@ -21,7 +21,7 @@ type Options struct {
 	Inline int
 	// Jobs is how many packs are uploaded at a time. As many and one more are in memory, and as many entries that are put into bundles; 4.
 	Jobs int
-	// LatestEvery is after how many entries the copy of the newest is refreshed; 16.
+	// LatestEvery is after how many entries the copy of the newest is refreshed, if not before by RefreshLatest; 16.
 	LatestEvery int
 	// Remember is of how many chunks the writer knows the pages that it uploaded last, so that only those are
 	// uploaded that differ; 32768, with about 350 bytes each. Negative: none.

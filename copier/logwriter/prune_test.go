@@ -465,7 +465,7 @@ func TestPruneOldList(t *testing.T) {
 	for range 3 {
 		p.next()
 	}
-	check(t, p.w.Close(t.Context()))
+	check(t, p.w.RefreshLatest(t.Context()))
 	put(t, p.s.Store, remotelog.EntryKey(testName, newest+2), nil)
 	pruned = p.pruned()
 	if got, want := pruned.Missing(1, newest+2), []remotelog.Run{{First: newest, Last: newest + 2}}; !slices.Equal(got, want) {
@@ -577,7 +577,7 @@ func TestEveryObjectOfAPrunedLog(t *testing.T) {
 					t.Fatalf("%+v", r)
 				}
 			}
-			check(t, p.w.Close(t.Context()))
+			check(t, p.w.RefreshLatest(t.Context()))
 			sound(t, p.s)
 			found := func(key, how string) {
 				t.Helper()
@@ -812,7 +812,7 @@ func TestBeginAnew(t *testing.T) {
 	for range 5 {
 		p.next()
 	}
-	check(t, p.w.Close(t.Context()))
+	check(t, p.w.RefreshLatest(t.Context()))
 	if got := p.points(); !slices.Equal(got, []uint64{1, 2, 3, 4, 5}) {
 		t.Errorf("points %v", got)
 	}

@@ -31,12 +31,11 @@ func TestRequests(t *testing.T) {
 	// The copy, entries, the list of pruned ones, which there are not; a pack, the entry, and its copy.
 	step("first", verbs{"get": 1 + 1, "list": 1, "put": 1 + 1 + 1}, change)
 	step("second", verbs{"put": 1 + 1}, change) // whether the store heeds conditions, the entry
-	for n := 3; n < 16; n++ {
+	for n := 3; n < 17; n++ {
 		step("one of many", verbs{"put": 1}, change)
 	}
-	step("every 16th", verbs{"put": 1 + 1}, change) // and the copy
-	step("close", verbs{}, func() { check(t, r.w.Close(t.Context())) })
-	step("17th", verbs{"put": 1}, change)
+	step("16 after the copy", verbs{"put": 1 + 1}, change) // and the copy
+	step("refresh the copy", verbs{}, func() { check(t, r.w.RefreshLatest(t.Context())) })
 	step("unchanged", verbs{}, func() {
 		s := take(data, r.n)
 		_, err := r.w.Append(t.Context(), s.m, s)
@@ -50,7 +49,7 @@ func TestRequests(t *testing.T) {
 		}
 	})
 	step("18th", verbs{"put": 1, "get": 1}, change) // the index block, which was forgotten
-	step("close when the copy is stale", verbs{"get": 1, "put": 1}, func() { check(t, r.w.Close(t.Context())) })
+	step("refresh the copy when it is stale", verbs{"put": 1}, func() { check(t, r.w.RefreshLatest(t.Context())) })
 
 	r.restart()
 	step("restart, unchanged", verbs{"get": 4}, func() { // the copy, the 19th, the list of pruned ones, the 20th

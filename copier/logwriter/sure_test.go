@@ -129,7 +129,7 @@ func TestSlowPut(t *testing.T) {
 				p.s.clock.set(p.s.clock.Now().Add(2 * time.Minute))
 				p.w = logwriter.New(p.s, p.s, testName, logwriter.Options{Owner: owner(c.other), Now: p.s.clock.Now})
 				p.next()
-				check(t, p.w.Close(t.Context()))
+				check(t, p.w.RefreshLatest(t.Context()))
 				if c.prune {
 					p.once(logwriter.Policy{Last: 1})
 				}
@@ -168,7 +168,7 @@ func TestSure(t *testing.T) {
 	}
 	// Another process goes on and refreshes the copy of the newest entry. The first one must not put back its own when it closes.
 	overtake(p, 1)
-	check(t, w.Close(t.Context()))
+	check(t, w.RefreshLatest(t.Context()))
 	if e, _, _, err := remotelog.DecodeEntry(object(t, p.s, remotelog.LatestKey(testName))); err != nil || e.Number != uint64(len(p.states)) {
 		t.Errorf("the copy is that of entry %d, want %d, %v", e.Number, len(p.states), err)
 	}
@@ -184,7 +184,7 @@ func TestCloseInPlainStore(t *testing.T) {
 		p.next()
 	}
 	overtake(p, 1)
-	check(t, w.Close(t.Context()))
+	check(t, w.RefreshLatest(t.Context()))
 	if e, _, _, err := remotelog.DecodeEntry(object(t, p.s, remotelog.LatestKey(testName))); err != nil || e.Number != uint64(len(p.states)) {
 		t.Errorf("the copy is that of entry %d, want %d, %v", e.Number, len(p.states), err)
 	}
@@ -211,15 +211,15 @@ func TestLateCopy(t *testing.T) {
 			})
 			zombie := logwriter.New(s, s, testName, logwriter.Options{Owner: owner(1), LatestEvery: 4, Now: p.s.clock.Now})
 			p.w = zombie
-			for i := range 4 {
-				late = i == 3
+			for i := range 5 {
+				late = i == 4
 				p.next()
 			}
 			if late {
 				t.Fatal("no copy was put")
 			}
 			e, _, _, err := remotelog.DecodeEntry(object(t, p.s, latest))
-			if check(t, err); (e.Number == 4) != plain {
+			if check(t, err); (e.Number == 5) != plain {
 				t.Errorf("the copy is that of entry %d", e.Number)
 			}
 			var faults []string
@@ -229,11 +229,11 @@ func TestLateCopy(t *testing.T) {
 				t.Errorf("faults in %v", faults)
 			}
 			newest := p.points()
-			if len(newest) != 1 || newest[0] != 24 {
+			if len(newest) != 1 || newest[0] != 25 {
 				t.Fatalf("recovery points %v", newest)
 			}
 			h, err := logrep.New(p.s, p.s, testName).Head(t.Context(), nil)
-			if check(t, err); h.Entry.Number != 24 {
+			if check(t, err); h.Entry.Number != 25 {
 				t.Errorf("the newest entry is %d", h.Entry.Number)
 			}
 			// The zombie, and another process of its owner, are fenced; the other writer is not, nor who prunes.
@@ -249,8 +249,8 @@ func TestLateCopy(t *testing.T) {
 			p.w = logwriter.New(under, under, testName, logwriter.Options{Owner: owner(2), Now: p.s.clock.Now})
 			p.next()
 			p.prune(logwriter.Policy{Last: 1})
-			check(t, p.w.Close(t.Context()))
-			if got := p.points(); !slices.Equal(got, []uint64{25}) {
+			check(t, p.w.RefreshLatest(t.Context()))
+			if got := p.points(); !slices.Equal(got, []uint64{26}) {
 				t.Errorf("recovery points %v", got)
 			}
 			sound(t, p.s)

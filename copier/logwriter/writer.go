@@ -45,18 +45,20 @@ type Writer struct {
 	o              Options
 	log            *logrep.Log
 
-	mu     sync.Mutex   // one call at a time; guards what follows
-	head   *head        // the newest entry, as far as known; nil if it has to be read
-	last   *logrep.Head // an entry from which to look for the newest one
-	sure   time.Time    // when head was known to be the newest entry
-	fenced error        // why nothing can be appended any more
-	owned  bool         // this Writer has appended
-	pages  *pageMemory
-	blocks blockCache       // of head
-	spent  map[int]spending // by block; less than it was, if the entry was read
-	latest latestCopy
-	mine   uint64  // newest entry that this Writer appended
-	plain  ternary // the store ignores conditions
+	mu       sync.Mutex   // one call at a time; guards what follows
+	head     *head        // the newest entry, as far as known; nil if it has to be read
+	last     *logrep.Head // an entry from which to look for the newest one
+	sure     time.Time    // when head was known to be the newest entry
+	fenced   error        // why nothing can be appended any more
+	owned    bool         // this Writer has appended
+	pages    *pageMemory
+	blocks   blockCache       // of head
+	spent    map[int]spending // by block; less than it was, if the entry was read
+	latest   latestCopy
+	pace     latestPace
+	mine     uint64    // newest entry that this Writer appended
+	appended time.Time // when it did
+	plain    ternary   // the store ignores conditions
 	// Objects of which most was found to be needed, when that were so many pages, plus one.
 	solid  map[remotelog.ObjectID]int
 	known  map[remotelog.ObjectID]object // which never change
@@ -92,7 +94,7 @@ func New(packs, entries store.Store, name string, o Options) *Writer {
 		log:    logrep.New(packs, entries, name),
 		pages:  newPageMemory(o.Remember),
 		known:  make(map[remotelog.ObjectID]object),
-		latest: latestCopy{s: entries, name: name},
+		latest: latestCopy{s: entries, name: name}, pace: newLatestPace(),
 	}
 }
 
@@ -192,17 +194,6 @@ func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take
 		SourceTime: m.SourceTime, Generator: m.Generator, Writer: m.Writer,
 	}
 	return w.compose(ctx, h, e, func(a *appending) error { return a.snapshot(ctx, m, src) })
-}
-
-// Close refreshes the copy of the newest entry if it is stale. The Writer must not be used afterwards.
-func (w *Writer) Close(ctx context.Context) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.mine == 0 || w.last == nil || w.last.Entry.Number != w.mine || w.latest.number >= w.mine {
-		return nil
-	}
-	w.latest.etag = "" // others may have appended meanwhile, and refreshed it
-	return w.latest.put(ctx, w.last, w.plain == yes)
 }
 
 // clearLists empties the lists that a log has left which is gone, before another begins: what they list has the numbers of entries to come. errMoved: somebody

@@ -1,0 +1,151 @@
+package copier_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/boule-db/boule/copier"
+	"github.com/boule-db/boule/internal/storefault"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store"
+)
+
+// newest returns which entries the newest one and its copy are.
+func (b *bucket) newest(t *testing.T, name string) (entry, copied uint64) {
+	t.Helper()
+	s := store.WithPrefix(b, "m/")
+	h, err := logrep.New(store.WithPrefix(b, "c/"), s, name).Head(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _, err := store.ReadAll(t.Context(), s, remotelog.LatestKey(name), remotelog.MaxHeader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, _, _, err := remotelog.DecodeEntry(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Entry.Number, e.Number
+}
+
+// wantRequests fails the test if f sends other requests, once the timers of f are done.
+func wantRequests(t *testing.T, c *copier.Copier, what string, want copier.Requests, f func()) {
+	t.Helper()
+	before := c.Metrics().Requests
+	f()
+	synctest.Wait()
+	got := c.Metrics().Requests
+	got.Put, got.Head, got.Get = got.Put-before.Put, got.Head-before.Head, got.Get-before.Get
+	got.List, got.Delete = got.List-before.List, got.Delete-before.Delete
+	if got != want {
+		t.Errorf("%s: %+v, want %+v", what, got, want)
+	}
+}
+
+// TestLatestAfterCommits: the copy of the newest entry is refreshed as soon as commits pause or are flushed, at little cost, and never later.
+func TestLatestAfterCommits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := newRoot(t, nil)
+		b := newBucket()
+		d := newDatabase(t, root, "/data/a.db", logTarget, 20)
+		c := newCopier(t, &copier.Options{Open: opens(b)})
+		c.Add(root, d.key)
+		commit := func() {
+			d.commit(d.rand.IntN(20))
+			c.Notify(d.key)
+		}
+		isNewest := func(what string, want uint64) {
+			t.Helper()
+			if entry, copied := b.newest(t, d.name); copied != entry || entry != want {
+				t.Errorf("%s: the newest entry is %d, its copy of %d, want %d", what, entry, copied, want)
+			}
+		}
+		commit()
+		time.Sleep(time.Minute)
+		isNewest("the first", 1)
+		commit()
+		time.Sleep(time.Minute)
+		isNewest("the second", 2)
+		// After an idle minute two GETs tell whether the entry that was the newest one still is.
+		wantRequests(t, c, "a commit", copier.Requests{Put: 1, Get: 2}, func() { commit(); time.Sleep(1900 * time.Millisecond) })
+		if entry, copied := b.newest(t, d.name); entry != 3 || copied != 2 {
+			t.Errorf("before the pause: the newest entry is %d, its copy of %d", entry, copied)
+		}
+		wantRequests(t, c, "the pause after it", copier.Requests{Put: 1}, func() { time.Sleep(200 * time.Millisecond) })
+		isNewest("after the pause", 3)
+		wantRequests(t, c, "an idle hour", copier.Requests{}, func() { time.Sleep(time.Hour) })
+
+		wantRequests(t, c, "a flush", copier.Requests{Put: 2, Get: 2}, func() { commit(); flush(t, c, d) })
+		isNewest("flushed", 4)
+		wantRequests(t, c, "an idle hour", copier.Requests{}, func() { time.Sleep(time.Hour) })
+
+		// One copy for 16 entries each, as long as there is no pause.
+		wantRequests(t, c, "a commit each second", copier.Requests{Put: 63, Get: 2}, func() {
+			for range 60 {
+				commit()
+				time.Sleep(1100 * time.Millisecond)
+			}
+		})
+		time.Sleep(2 * time.Second)
+		isNewest("after a minute", 64)
+		wantRequests(t, c, "an idle hour", copier.Requests{}, func() { time.Sleep(time.Hour) })
+
+		// Those who flush each commit pay for few copies, of which the last comes a little later.
+		wantRequests(t, c, "a flush each second", copier.Requests{Put: 60 + 8 + 4, Get: 2}, func() {
+			for range 60 {
+				commit()
+				flush(t, c, d)
+				time.Sleep(time.Second)
+			}
+		})
+		wantRequests(t, c, "the minute after", copier.Requests{Put: 1}, func() { time.Sleep(time.Minute) })
+		isNewest("after flushes", 124)
+		wantRequests(t, c, "an idle hour", copier.Requests{}, func() { time.Sleep(time.Hour) })
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		d.same(b)
+	})
+}
+
+// TestLatestFails: nobody is told when the copy can't be refreshed, since nothing is lost by it, and it is tried again less and less often.
+func TestLatestFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := newRoot(t, nil)
+		b := newBucket()
+		d := newDatabase(t, root, "/data/a.db", logTarget, 20)
+		tries, fail := 0, true
+		s := storefault.New(b, nil)
+		s.SetPlan(func(call storefault.Call) storefault.Fault {
+			if call.Verb != store.VerbPut || call.Key != "m/"+remotelog.LatestKey(d.name) {
+				return storefault.Fault{}
+			}
+			tries++
+			return storefault.Fault{Fail: fail}
+		})
+		c := newCopier(t, &copier.Options{Open: opens(s)})
+		c.Add(root, d.key)
+		d.commit(1)
+		flush(t, c, d)
+		time.Sleep(24 * time.Hour)
+		if n := tries; n < 10 || n > 40 {
+			t.Errorf("tried %d times in a day", n)
+		}
+		if st := c.Status(d.key); st.LastError != nil {
+			t.Errorf("status: %v", st.LastError)
+		}
+		fail = false
+		time.Sleep(2 * time.Hour)
+		if entry, copied := b.newest(t, d.name); entry != 1 || copied != 1 {
+			t.Errorf("the newest entry is %d, its copy of %d", entry, copied)
+		}
+		tries = 0
+		time.Sleep(24 * time.Hour)
+		if tries > 0 {
+			t.Errorf("refreshed %d times more", tries)
+		}
+	})
+}
