@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"sync"
 
-	"github.com/boule-db/boule/internal/instance"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/replica/logrep"
@@ -168,7 +167,7 @@ func (c *checking) chunks(ctx context.Context, src replica.Source) error {
 func (c *checking) log(ctx context.Context, src replica.Source, t target.Target) error {
 	log := logrep.New(src.Chunks, src.Manifests, c.report.Manifest)
 	stats, err := log.Check(ctx, &logrep.CheckOptions{
-		Percent: c.opts.Percent, Shift: c.shift, Jobs: c.opts.Jobs, Progress: c.opts.Progress, Known: c.uploaded(t),
+		Percent: c.opts.Percent, Shift: c.shift, Jobs: c.opts.Jobs, Progress: c.opts.Progress, Known: uploaded(c.spoolDir, t, c.report.Manifest),
 	}, func(f *logrep.Fault) { c.fault(src, f.Object, f) })
 	if store.IsNotExist(err) || err == nil && stats.Entries == 0 && stats.Packs == 0 && stats.Faults == 0 {
 		return fmt.Errorf("%w: no log of %s in %s", ErrNoReplica, c.report.Manifest, src)
@@ -181,30 +180,4 @@ func (c *checking) log(ctx context.Context, src replica.Source, t target.Target)
 	c.report.Read += stats.Read
 	c.report.Bytes += stats.EntryBytes + stats.PackBytes
 	return err
-}
-
-// uploaded returns the state that the programs of this machine which share the spool uploaded last to a target, as far as the spool knows.
-func (c *checking) uploaded(t target.Target) (known logrep.KnownState) {
-	if c.spoolDir == "" || !instance.Supported {
-		return known
-	}
-	root, err := openSpool(c.spoolDir)
-	if err != nil {
-		return known
-	}
-	defer root.Close()
-	t.Layout = target.LayoutLog
-	tap, _, err := root.Tap(t.ID(), c.report.Manifest)
-	if err != nil {
-		return known
-	}
-	m, err := manifest.Decode(tap)
-	if err != nil {
-		return known
-	}
-	owner, err := root.Owner()
-	if err != nil {
-		return known
-	}
-	return logrep.KnownState{Spool: owner, Sequence: m.Sequence}
 }

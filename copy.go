@@ -122,7 +122,7 @@ func (c *copying) run(ctx context.Context) (report *CopyReport, err error) {
 	if c.opts.History {
 		return c.history(ctx)
 	}
-	remote, err := newest(ctx, []target.Target{c.from}, c.name, nil)
+	remote, err := newest(ctx, []target.Target{c.from}, c.name, nil, "")
 	if err != nil {
 		return nil, err
 	}

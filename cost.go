@@ -51,7 +51,7 @@ func Usage(ctx context.Context, ref string, cfg *Config) ([]ReplicaUsage, error)
 	var absent []error
 	for _, t := range targets {
 		for _, t.Layout = range layouts(t, nil) {
-			r, err := newest(ctx, []target.Target{t}, name, nil)
+			r, err := newest(ctx, []target.Target{t}, name, nil, "")
 			if isAbsent(err) {
 				absent = append(absent, err)
 				continue

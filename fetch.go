@@ -71,7 +71,8 @@ func (r *Remote) order() uint64 {
 
 // Fetch gets the manifest that ref leads to, from the first target of cfg that
 // has it: boule://HOST/path, s3://bucket/key?…, http(s)://…, file:///path or the
-// path of a file. It fails with [ErrNoReplica] when there is none. A nil cfg stands
+// path of a file. It fails with [ErrNoReplica] when there is none, and with [ErrLost] when a spool of this machine knows that the newest
+// state is gone. A nil cfg stands
 // for what [ConfigFromEnv] gives.
 func Fetch(ctx context.Context, ref string, cfg *Config) (*Remote, error) {
 	cfg, err := effective(cfg)
@@ -99,7 +100,8 @@ func fetchRemote(ctx context.Context, text string, cfg *Config, last *Remote) (*
 		}
 	}
 	if ref.Kind == replica.RefDatabase {
-		return newest(ctx, targets, ref.ManifestName(cfg.hostname()), last)
+		spoolDir, _ := cfg.spoolDir() // without one, nobody knows better than the store
+		return newest(ctx, targets, ref.ManifestName(cfg.hostname()), last, spoolDir)
 	}
 	body, err := replica.ReadRef(ctx, ref, openRef)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/boule-db/boule/copier"
@@ -29,6 +30,26 @@ func takingOver(ctx context.Context, c *copier.Copier, root *spool.Root, key spo
 		return c.Flush(ctx, root, key)
 	}
 	return err
+}
+
+// repairing is a flush that examines each target once.
+func repairing(found func(error)) uploader {
+	var mu sync.Mutex
+	examined := map[spool.Key]bool{}
+	return func(ctx context.Context, c *copier.Copier, root *spool.Root, key spool.Key) error {
+		mu.Lock()
+		again := examined[key]
+		examined[key] = true
+		mu.Unlock()
+		if again {
+			return c.Flush(ctx, root, key)
+		}
+		return c.Repair(ctx, root, key, func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			found(err)
+		})
+	}
 }
 
 // flush uploads the database's present state to every target.

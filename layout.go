@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica"
@@ -49,8 +51,9 @@ func layouts(t target.Target, last *Remote) []target.Layout {
 }
 
 // newest gets the newest state of a replica from the first target that has it. Where that is there in both layouts, one was
-// left when the configuration changed, and the other is newer. last, which may be nil, is the result if it has not changed.
-func newest(ctx context.Context, targets []target.Target, name string, last *Remote) (*Remote, error) {
+// left when the configuration changed, and the other is newer. last, which may be nil, is the result if it has not changed. spoolDir, if not empty, is that of
+// a spool that may know of a state which was lost.
+func newest(ctx context.Context, targets []target.Target, name string, last *Remote, spoolDir string) (*Remote, error) {
 	sources := openSources(ctx, targets)
 	var errs []error
 	var asked []string
@@ -62,10 +65,13 @@ targets:
 		for _, layout := range layouts(targets[i], last) {
 			var r *Remote
 			var err error
-			if layout == target.LayoutLog {
-				r, err = newestEntry(ctx, src, name, last)
-			} else {
+			switch {
+			case layout != target.LayoutLog:
 				r, err = newestManifest(ctx, src, sources, name, last)
+			case last == nil && spoolDir != "":
+				r, err = newestUploaded(ctx, src, spoolDir, targets[i], name)
+			default:
+				r, err = newestEntry(ctx, src, name, last)
 			}
 			switch {
 			case ctx.Err() != nil:
@@ -92,7 +98,7 @@ targets:
 func newestLog(ctx context.Context, t target.Target, name string) (*Remote, error) {
 	var absent error
 	for _, t.Layout = range layouts(t, nil) {
-		r, err := newest(ctx, []target.Target{t}, name, nil)
+		r, err := newest(ctx, []target.Target{t}, name, nil, "")
 		switch {
 		case err == nil && r.logged == nil:
 			return nil, ErrNoHistory
@@ -152,7 +158,21 @@ func (l *logged) restore(ctx context.Context, f replica.File, opts *RestoreOptio
 	if opts != nil {
 		o.Jobs, o.Progress, o.Zeroed, o.Damaged = opts.Jobs, opts.Progress, opts.Zeroed, opts.Damaged
 	}
-	return logrep.Restore(ctx, l.log, l.head.Entry, f, &o)
+	if o.Damaged == nil {
+		return logrep.Restore(ctx, l.log, l.head.Entry, f, &o)
+	}
+	var doubts []error
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return logrep.Restore(gctx, l.log, l.head.Entry, f, &o) })
+	g.Go(func() error {
+		doubts, _ = l.log.Doubts(gctx, l.head) // if they can't be had now, the restore is as good as without
+		return nil
+	})
+	err := g.Wait()
+	for _, d := range doubts {
+		o.Damaged(d)
+	}
+	return err
 }
 
 // restoreTo writes the database from its beginning to its end. Frames lie in the store in the order in which they were

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -117,8 +118,32 @@ func TestCheckOfLostNewest(t *testing.T) {
 	if got := faults(p.cfg); !slices.Equal(got, []string{newest}) {
 		t.Errorf("without the newest entry: faults in %q", got)
 	}
-	if got := faults(p.with(func(c *boule.Config) { c.SpoolDir = p.path("other") })); len(got) > 0 {
+	_, err = boule.Fetch(t.Context(), p.ref(), p.cfg)
+	if !errors.Is(err, boule.ErrLost) || !strings.Contains(err.Error(), newest) {
+		t.Errorf("fetch: %v, want %v that names %s", err, boule.ErrLost, newest)
+	}
+	if db, err := boule.OpenReplica(t.Context(), p.ref(), p.cfg); !errors.Is(err, boule.ErrLost) {
+		t.Errorf("open: %v, %v, want %v", db, err, boule.ErrLost)
+	}
+	before := points[len(points)-2].Entry
+	if r, err := boule.FetchEntry(t.Context(), p.ref(), before, p.cfg); err != nil || r.Entry != before {
+		t.Errorf("the entry before: %+v, %v", r, err)
+	}
+	other := p.with(func(c *boule.Config) { c.SpoolDir = p.path("other") })
+	if got := faults(other); len(got) > 0 {
 		t.Errorf("by another spool, which does not know better: faults in %q", got)
+	}
+	if r, err := boule.Fetch(t.Context(), p.ref(), other); err != nil || r.Entry != before {
+		t.Errorf("by another spool: %+v, %v", r, err)
+	}
+	if err := p.r.Flush(t.Context(), p.db); err != nil {
+		t.Errorf("flush: %v", err)
+	}
+	if got := faults(p.cfg); len(got) > 0 {
+		t.Errorf("flushed: faults in %q", got)
+	}
+	if got, want := p.restored(t), p.file(t, p.db); got != want {
+		t.Error("flushed: another state was restored")
 	}
 }
 

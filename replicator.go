@@ -123,6 +123,19 @@ func (r *Replicator) Takeover(ctx context.Context, path string) error {
 	return r.flush(ctx, file, takingOver)
 }
 
+// Repair is Flush that first fetches all that the newest state in each target needs, and verifies it; what is damaged or gone is uploaded
+// again. found is called with what is wrong, by one goroutine at a time. Older states that need what was lost can't be repaired: [Prune] removes them.
+func (r *Replicator) Repair(ctx context.Context, path string, found func(error)) error {
+	if r.closed.Load() {
+		return ErrClosed
+	}
+	file, err := databaseFile(path)
+	if err != nil {
+		return err
+	}
+	return r.flush(ctx, file, repairing(found))
+}
+
 func (r *Replicator) flush(ctx context.Context, file string, how uploader) error {
 	if err := exists(file); err != nil {
 		return err

@@ -204,7 +204,7 @@ func askStore(ctx context.Context, st *DatabaseStatus, t *TargetStatus) {
 	defer cancel()
 	var last atomic.Pointer[error]
 	ctx = retry.Observe(ctx, func(err error) { last.Store(&err) })
-	r, err := newest(ctx, []target.Target{t.target}, t.Manifest, nil)
+	r, err := newest(ctx, []target.Target{t.target}, t.Manifest, nil, "")
 	if err != nil {
 		t.Error, t.Lag = strings.TrimPrefix(err.Error(), "boule: "), -1
 		if e := last.Load(); e != nil && ctx.Err() != nil {

@@ -184,7 +184,7 @@ func (c *Copier) last(ctx context.Context, e *entry) error {
 		if try == 3 {
 			break
 		}
-		if err := c.flushing(e, c.run(ctx, e, true)).err; err != nil {
+		if err := c.flushed(e, c.run(ctx, e, true)).err; err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/boule-db/boule/internal/recent"
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/spool"
 )
 
@@ -71,16 +72,17 @@ type entry struct {
 	trying   atomic.Pointer[error] // why a request since the last good pass failed, and was tried again; nil if none did
 
 	// Guarded by turn.
-	checked    map[string]uint64    // manifest name to the generation of the remote in which it was seen there
-	acks       map[string]ack       // by manifest name
-	doubts     map[string]bool      // manifests of which the store lacks something; "" is any
-	rejected   map[string]int       // chunk to the number of passes in which the store refused it
-	allowedAt  time.Time            // earliest next manifest upload
-	superseded time.Time            // when a snapshot was last demanded because of that
-	takeover   bool                 // append whoever appended last
-	logs       map[string]*logState // by manifest name, of replicas in the log layout
-	unclosed   bool                 // compactions of these are overdue: Close makes them, and closes these, when all is uploaded
-	reporting  reporting            // has its own lock besides
+	checked    map[string]uint64         // manifest name to the generation of the remote in which it was seen there
+	acks       map[string]ack            // by manifest name
+	doubts     map[string]bool           // manifests of which the store lacks something; "" is any
+	rejected   map[string]int            // chunk to the number of passes in which the store refused it
+	allowedAt  time.Time                 // earliest next manifest upload
+	superseded time.Time                 // when a snapshot was last demanded because of that
+	takeover   bool                      // append whoever appended last
+	logs       map[string]*logState      // by manifest name, of replicas in the log layout
+	damage     map[string]*logrep.Damage // likewise: what is to be uploaded anew
+	unclosed   bool                      // compactions of these are overdue: Close makes them, and closes these, when all is uploaded
+	reporting  reporting                 // has its own lock besides
 
 	// Guarded by Copier.mu.
 	refs        int
@@ -155,6 +157,7 @@ func (c *Copier) enter(root *spool.Root, key spool.Key) *entry {
 		checked:  make(map[string]uint64),
 		rejected: make(map[string]int),
 		acks:     make(map[string]ack),
+		damage:   make(map[string]*logrep.Damage),
 		doubts:   make(map[string]bool),
 	}
 	if len(c.order) == 0 {

@@ -25,16 +25,28 @@ const localTries = 4
 // flush again. After any error, what was not uploaded is still in the spool, and the copier goes
 // on trying in the background.
 func (c *Copier) Flush(ctx context.Context, root *spool.Root, key spool.Key) error {
-	return c.flush(ctx, "flush", root, key, false)
+	return c.flush(ctx, "flush", root, key, flushing{})
+}
+
+// Repair fetches all that the newest state in the store needs, and verifies it. If nothing is wrong, it is Flush. Else it fails with ErrDesync, and the
+// next flush, with a full snapshot, uploads anew what is damaged or gone: the caller takes one. found is told what is wrong.
+func (c *Copier) Repair(ctx context.Context, root *spool.Root, key spool.Key, found func(error)) error {
+	return c.flush(ctx, "repair", root, key, flushing{found: found})
 }
 
 // Takeover is Flush whoever appended to the replica last. From then on the replica belongs to this spool, and
 // the other writer is told that it does. It fails with ErrNoLog in a layout that knows no owner.
 func (c *Copier) Takeover(ctx context.Context, root *spool.Root, key spool.Key) error {
-	return c.flush(ctx, "takeover", root, key, true)
+	return c.flush(ctx, "takeover", root, key, flushing{takeover: true})
 }
 
-func (c *Copier) flush(ctx context.Context, op string, root *spool.Root, key spool.Key, takeover bool) error {
+// A flushing is what to do besides.
+type flushing struct {
+	takeover bool
+	found    func(error) // of a repair
+}
+
+func (c *Copier) flush(ctx context.Context, op string, root *spool.Root, key spool.Key, how flushing) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -44,7 +56,7 @@ func (c *Copier) flush(ctx context.Context, op string, root *spool.Root, key spo
 	ctx, a := c.begin(ctx)
 	c.mu.Unlock()
 
-	err := c.flushEntry(budget.WithFlush(ctx), e, takeover)
+	err := c.flushEntry(budget.WithFlush(ctx), e, how)
 
 	c.mu.Lock()
 	st := e.status
@@ -107,8 +119,8 @@ func (c *Copier) give(e *entry) {
 	c.dispatch()
 }
 
-// flushing takes note of the outcome of a pass of a flush.
-func (c *Copier) flushing(e *entry, out outcome) outcome {
+// flushed takes note of the outcome of a pass of a flush.
+func (c *Copier) flushed(e *entry, out outcome) outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.notBefore = out.allowedAt
@@ -120,38 +132,45 @@ func (c *Copier) flushing(e *entry, out outcome) outcome {
 	return out
 }
 
-func (c *Copier) flushEntry(ctx context.Context, e *entry, takeover bool) error {
+func (c *Copier) flushEntry(ctx context.Context, e *entry, how flushing) error {
 	began := time.Now()
 	if err := c.take(ctx, e); err != nil {
 		return err
 	}
 	defer c.give(e)
 
-	e.takeover = takeover
+	e.takeover = how.takeover
 	defer func() {
 		e.takeover = false
 		c.save(e, time.Second) // it may be all that this process does
 	}()
 	var goal []candidate
 	out := c.with(e, true, func(p *pass) (err error) {
-		if takeover && p.layout != target.LayoutLog {
+		if how.takeover && p.layout != target.LayoutLog {
 			return ErrNoLog
 		}
-		goal, err = p.peekStaged()
-		return err
+		if goal, err = p.peekStaged(); err != nil || how.found == nil {
+			return err
+		}
+		for _, m := range goal {
+			if err := p.examine(ctx, m.name, how.found); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if out.err != nil {
 		return out.err
 	}
 	pause := 50 * time.Millisecond
 	for try := 1; ; try++ {
-		err := c.flushing(e, c.run(ctx, e, true)).err
+		err := c.flushed(e, c.run(ctx, e, true)).err
 		if err == nil && len(goal) == 0 {
 			return ErrNothingStaged
 		}
 		if err == nil {
 			done := false
-			err = c.flushing(e, c.with(e, true, func(p *pass) (err error) {
+			err = c.flushed(e, c.with(e, true, func(p *pass) (err error) {
 				done, err = p.reached(ctx, goal, began)
 				return err
 			})).err

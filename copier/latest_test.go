@@ -1,6 +1,9 @@
 package copier_test
 
 import (
+	"bytes"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +12,7 @@ import (
 	"github.com/boule-db/boule/internal/storefault"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store"
 )
 
@@ -148,4 +152,125 @@ func TestLatestFails(t *testing.T) {
 			t.Errorf("refreshed %d times more", tries)
 		}
 	})
+}
+
+// TestLostEntries: who flushes, or commits after a pause, makes the replica whole again when the newest entries, or all, are lost.
+func TestLostEntries(t *testing.T) {
+	for _, how := range []string{"flush", "commit", "another process"} {
+		for _, lose := range []string{"newest", "some of the newest", "all", "all but the copy"} {
+			if how == "commit" && lose != "all" {
+				continue // only the copy tells, as long as nobody asks for more
+			}
+			t.Run(how+", "+lose, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					root := newRoot(t, nil)
+					b := newBucket()
+					d := newDatabase(t, root, "/data/a.db", logTarget, 20)
+					demands := 0
+					opts := &copier.Options{Open: opens(b), Desync: func(spool.Key, error) {
+						demands++
+						d.desync()
+					}}
+					c := newCopier(t, opts)
+					c.Add(root, d.key)
+					for range 12 {
+						d.commit(d.rand.IntN(20))
+						flush(t, c, d)
+					}
+					time.Sleep(10 * time.Minute)
+					d.same(b)
+					newest, _ := b.newest(t, d.name)
+					if lose == "some of the newest" { // that nothing tells of but the spool
+						for range 5 {
+							d.commit(d.rand.IntN(20))
+							c.Notify(d.key)
+							time.Sleep(1200 * time.Millisecond)
+						}
+						newest, _ = b.newest(t, d.name)
+					}
+					lost := b.lose(t, d.name, lose, newest)
+					switch how {
+					case "flush":
+						if err := c.Flush(t.Context(), root, d.key); !errors.Is(err, copier.ErrDesync) {
+							t.Errorf("flush: %v", err)
+						}
+						flush(t, c, d)
+					case "commit":
+						time.Sleep(2 * time.Minute)
+						d.commit(3)
+						c.Notify(d.key)
+						time.Sleep(time.Minute)
+					case "another process":
+						if err := c.Close(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+						c = newCopier(t, opts)
+						c.Add(root, d.key)
+						d.commit(3)
+						c.Notify(d.key)
+						time.Sleep(time.Minute)
+					}
+					d.restores(b, lost)
+					if demands == 0 || demands > 2 {
+						t.Errorf("%d demands", demands)
+					}
+					d.commit(4)
+					flush(t, c, d)
+					d.restores(b, lost)
+				})
+			})
+		}
+	}
+}
+
+// restores fails the test unless the bucket holds the database as it is, and nothing else is wrong than that these objects are lost, as part of runs.
+func (d *database) restores(b *bucket, lost []string) {
+	d.t.Helper()
+	log := logrep.New(store.WithPrefix(b, "c/"), store.WithPrefix(b, "m/"), d.name)
+	head, err := log.Head(d.t.Context(), nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	data := make([]byte, head.Entry.Size)
+	if n, err := log.Open(head.Entry, nil).ReadAt(d.t.Context(), data, 0); n != len(data) || !bytes.Equal(data, d.bytes()) {
+		d.t.Errorf("the newest entry has %d bytes, or other ones: %v", n, err)
+	}
+	after := uint64(0)
+	for _, key := range lost {
+		if n, ok := remotelog.ParseEntryKey(d.name, key); ok {
+			after = max(after, n)
+		}
+	}
+	_, err = log.Check(d.t.Context(), &logrep.CheckOptions{Percent: 100, After: min(after, head.Entry.Number-1)}, func(f *logrep.Fault) { d.t.Error(f) })
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// lose removes entries of a log.
+func (b *bucket) lose(t *testing.T, name, what string, newest uint64) (keys []string) {
+	t.Helper()
+	switch what {
+	case "newest":
+		keys = []string{remotelog.EntryKey(name, newest)}
+	case "some of the newest":
+		for n := newest - 3; n <= newest; n++ {
+			keys = append(keys, remotelog.EntryKey(name, n))
+		}
+	default:
+		for info, err := range b.List(t.Context(), "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key := strings.TrimPrefix(info.Key, "m/"); what == "all" || key != remotelog.LatestKey(name) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	for _, key := range keys {
+		if err := b.Delete(t.Context(), "m/"+key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return keys
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/spool"
+	"github.com/boule-db/boule/store"
 )
 
 // A logState is the writer of one replica in the log layout.
@@ -397,6 +398,7 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 		return fmt.Errorf("lock manifests: %w", err)
 	}
 	defer unlock()
+	w.Suspect(p.e.damage[m.name])
 	if p.e.takeover {
 		_, err = w.Takeover(ctx, m.m, &logSource{p, from})
 	} else {
@@ -424,6 +426,7 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 	if err := p.e.root.WriteTap(p.e.key.Target, m.name, m.data); err != nil {
 		return fmt.Errorf("write tap: %w", err)
 	}
+	delete(p.e.damage, m.name)
 	delete(p.e.doubts, m.name)
 	delete(p.e.doubts, "")
 	p.count(func(n *counters) { n.manifests.Add(1) })
@@ -440,16 +443,27 @@ func (p *pass) newestThere(ctx context.Context, m candidate) error {
 	}
 	log := logrep.New(newMeter(p.c, p.e, cl.Chunks), newMeter(p.c, p.e, cl.Manifests), m.name)
 	head, err := log.Head(ctx, nil)
-	if errors.Is(err, logrep.ErrNotFound) {
-		return p.lost(m.name, fmt.Errorf("the log of %s is gone from %s", m.name, cl.Manifests))
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, logrep.ErrNotFound):
+		err = fmt.Errorf("the log of %s is gone from %s", m.name, cl.Manifests)
+	case err != nil:
 		return fmt.Errorf("look for the newest entry: %w", err)
+	case head.Entry.Sequence >= m.m.Sequence && head.Info.Key == remotelog.LatestKey(m.name):
+		key := remotelog.EntryKey(m.name, head.Entry.Number)
+		if _, err = newMeter(p.c, p.e, cl.Manifests).Head(ctx, key); err == nil {
+			return nil
+		}
+		if !store.IsNotExist(err) {
+			return fmt.Errorf("look for the newest entry: %w", err)
+		}
+		err = fmt.Errorf("the newest entry of the log of %s is gone from %s", m.name, cl.Manifests)
+	case head.Entry.Sequence >= m.m.Sequence:
+		return nil
+	default:
+		err = fmt.Errorf("the log of %s in %s has gone back", m.name, cl.Manifests)
 	}
-	if head.Entry.Sequence < m.m.Sequence {
-		return p.lost(m.name, fmt.Errorf("the log of %s in %s has gone back", m.name, cl.Manifests))
-	}
-	return nil
+	delete(p.e.logs, m.name) // the writer would go on from what is lost
+	return p.lost(m.name, err)
 }
 
 // save keeps for others what is known of an entry, unless that was done just now. The caller has the turn.

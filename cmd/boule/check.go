@@ -20,8 +20,9 @@ its index blocks are read, and the store is asked for every chunk.
 
 --read-data also fetches all data, and compares them with their fingerprints, as a restore would, and what objects have
 that no state needs; --read-data-subset N% does so with about N percent, others each time. A state that is gone, and was not
-pruned, is a fault. Only the very newest ones, up to 15, can be gone unnoticed: if their writer was killed or still
-runs, and this machine was not the one that uploaded them, or was started anew since.
+pruned, is a fault. Only the last ones of a run of commits that is under way or was cut short, up to 15, can be gone unnoticed, if this machine
+was not the one that uploaded them, or was started anew since. Where the database is, 'boule sync --repair' uploads again what
+its newest state needs.
 
 Exit status: 0 all is there and whole, 1 something is not (each fault is printed, with the object) or the store could not be asked,
 2 wrong arguments. --json prints an object with counts, and the array faults of objects with store, object and detail.`
@@ -109,6 +110,7 @@ func (a *app) printCheck(r *boule.CheckReport) {
 		what, counted(r.Chunks, "chunk"), counted(r.Stores, "store"), humanize.IBytes(uint64(r.Bytes)), r.Read)
 	if n := len(r.Faults); n > 0 {
 		fmt.Fprintln(a.stdout, counted(n, "fault"))
+		fmt.Fprintln(a.stderr, "where the database is, 'boule sync --repair' uploads again what its newest state needs")
 	} else {
 		fmt.Fprintln(a.stdout, "no fault")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
@@ -13,14 +14,20 @@ import (
 )
 
 func newSync(a *app) *cobra.Command {
-	var optimize bool
+	var optimize, repair bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "sync DB",
 		Short: "Upload the database as it is now, whoever wrote it",
 		Long: `Sync takes a snapshot of the database, uploads what the store lacks, and prints the
 name of the manifest once the store has acknowledged it. --optimize first gives the
-database 64 KiB pages and compacts it (VACUUM), which replicates best.`,
+database 64 KiB pages and compacts it (VACUUM), which replicates best.
+
+--repair first fetches and verifies all that the newest state in each store needs, as a restore does, prints what
+is damaged or gone, and uploads that anew. Older states that need it stay as they are: 'boule check' names them until
+'boule prune' has removed those states.
+
+--json prints an object with manifest, and with --repair damaged: what was wrong, as an array of texts.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.needStore(); err != nil {
@@ -28,10 +35,11 @@ database 64 KiB pages and compacts it (VACUUM), which replicates best.`,
 			}
 			ctx, cancel := bounded(cmd.Context(), timeout)
 			defer cancel()
-			return a.sync(ctx, args[0], optimize)
+			return a.sync(ctx, args[0], optimize, repair)
 		},
 	}
 	cmd.Flags().BoolVarP(&optimize, "optimize", "O", false, "first VACUUM into 64 KiB pages (rewrites the whole database)")
+	cmd.Flags().BoolVar(&repair, "repair", false, "look for damage in the stores, and upload anew what can't be read")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default: when the store has only failed for 30s)")
 	return cmd
 }
@@ -57,7 +65,7 @@ func mustExist(path string) error {
 	return nil
 }
 
-func (a *app) sync(ctx context.Context, path string, optimize bool) error {
+func (a *app) sync(ctx context.Context, path string, optimize, repair bool) error {
 	if err := mustExist(path); err != nil {
 		return err
 	}
@@ -71,32 +79,49 @@ func (a *app) sync(ctx context.Context, path string, optimize bool) error {
 			return err
 		}
 	}
-	if err := a.upload(ctx, r, path); err != nil {
+	if !repair {
+		if err := a.upload(func() error { return r.Flush(ctx, path) }, r, path); err != nil {
+			return err
+		}
+		return a.printName(r, path, nil)
+	}
+	damaged := []string{}
+	err = a.upload(func() error {
+		return r.Repair(ctx, path, func(err error) { damaged = append(damaged, message(err)) })
+	}, r, path)
+	if !a.json {
+		for _, d := range damaged {
+			fmt.Fprintln(a.stderr, "damaged:", d)
+		}
+	}
+	if err != nil {
 		return err
 	}
-	return a.printName(r, path)
+	return a.printName(r, path, map[string]any{"damaged": damaged})
 }
 
-// printName prints what the replica of a database is called.
-func (a *app) printName(r *boule.Replicator, path string) error {
+// printName prints what the replica of a database is called, and in JSON more.
+func (a *app) printName(r *boule.Replicator, path string, more map[string]any) error {
 	name, err := r.ManifestName(path)
 	if err != nil {
 		return err
 	}
 	if a.json {
-		return a.printJSON(map[string]any{"manifest": name})
+		out := map[string]any{"manifest": name}
+		maps.Copy(out, more)
+		return a.printJSON(out)
 	}
 	fmt.Fprintln(a.stdout, name)
 	return nil
 }
 
-// upload flushes, and shows on a terminal how far it is.
-func (a *app) upload(ctx context.Context, r *boule.Replicator, path string) error {
+// upload calls flush, and shows on a terminal how far it is.
+func (a *app) upload(flush func() error, r *boule.Replicator, path string) error {
 	if !isTerminal(a.stderr) {
-		return r.Flush(ctx, path)
+		return flush()
 	}
 	done := make(chan error, 1)
-	go func() { done <- r.Flush(ctx, path) }()
+	go func() { done <- flush() }()
 	bar := a.progress("reading", -1)
 	defer bar.finish()
 	tick := time.NewTicker(200 * time.Millisecond)

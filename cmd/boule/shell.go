@@ -139,7 +139,7 @@ func (a *app) leave(ctx context.Context, r *boule.Replicator, file string, wait 
 	var err error
 	what := file
 	if fi, serr := os.Stat(file); serr == nil && fi.Size() > 0 {
-		err = a.upload(ctx, r, file)
+		err = a.upload(func() error { return r.Flush(ctx, file) }, r, file)
 	}
 	if errors.Is(err, boule.ErrWAL) {
 		fmt.Fprintf(a.stderr, "boule: %s\n", message(err))

@@ -35,7 +35,7 @@ history' lists what was there before.`,
 			if err := r.Takeover(ctx, args[0]); err != nil {
 				return err
 			}
-			return a.printName(r, args[0])
+			return a.printName(r, args[0], nil)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default: when the store has only failed for 30s)")

@@ -444,6 +444,66 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestLateCopy",
 	},
 	{
+		id: "latest-flush", what: "a flush leaves the copy of the newest header behind",
+		edits: []edit{{"copier/logpass.go", "s.w.LatestDue(p.flush)", "s.w.LatestDue(false)"}},
+		pkg:   "copier", test: "TestLatestAfterCommits",
+	},
+	{
+		id: "latest-quiet", what: "the copy of the newest header is not refreshed when commits pause",
+		edits: []edit{{"copier/logpass.go", "			p.lookAgain(due)\n		default:\n", "		default:\n"}},
+		pkg:   "copier", test: "TestLatestAfterCommits",
+	},
+	{
+		id: "latest-pace", what: "every flush refreshes the copy of the newest header",
+		edits: []edit{{"copier/logwriter/latest.go", "	lack := max(1-p.limit.TokensAt(p.tried), 0)\n", "	lack := 0.0\n"}},
+		pkg:   "copier/logwriter", test: "TestLatestDue",
+	},
+	{
+		id: "latest-stale", what: "a copy of an older header replaces that of a newer one where the store can not tell",
+		edits: []edit{{"copier/logwriter/latest.go", "		w.latest.etag = \"\" // others", "		_ = \"\" // others"}},
+		pkg:   "copier/logwriter", test: "TestRefreshAfterSleep",
+	},
+	{
+		id: "lost-newest", what: "a writer goes on from an entry that was lost",
+		edits: []edit{{"copier/logwriter/damage.go", "	w.damage.sizes = sizes\n", "	_ = sizes\n"}},
+		pkg:   "copier", test: "TestLostEntries",
+	},
+	{
+		id: "lost-flush", what: "a flush that has nothing to upload does not look for the newest entry",
+		edits: []edit{{"copier/logpass.go", "		if _, err = newMeter(p.c, p.e, cl.Manifests).Head(ctx, key); err == nil {", "		if _, err = newMeter(p.c, p.e, cl.Manifests).Head(ctx, key); key != \"\" {"}},
+		pkg:   "copier", test: "TestLostEntries",
+	},
+	{
+		id: "lost-log", what: "a writer appends to a log that is gone",
+		edits: []edit{{"copier/logwriter/sure.go", "	case h.number() > 0 && w.latest.number < max(known, 1):", "	case h.number() == 0 && known > 0:"}},
+		pkg:   "copier", test: "TestLostEntries",
+	},
+	{
+		id: "lost-remembered", what: "a writer whose newest entry is lost goes on from what it remembers",
+		edits: []edit{{"copier/logpass.go", "	delete(p.e.logs, m.name) // the writer would go on from what is lost\n", ""}},
+		pkg:   "copier", test: "TestLostEntries",
+	},
+	{
+		id: "lost-known", what: "a restore gives an older state though the spool knows of a newer one",
+		edits: []edit{{"uploaded.go", "	if f := known.Lost(", "	known = logrep.KnownState{}\n	if f := known.Lost("}},
+		pkg:   ".", test: "TestCheckOfLostNewest",
+	},
+	{
+		id: "repair-chunk", what: "a damaged chunk is not uploaded again",
+		edits: []edit{{"copier/logwriter/damage.go", "	return d.found != nil && d.found.Chunks[i] ||", "	return"}},
+		pkg:   "copier/logwriter", test: "TestDamageIsRepaired",
+	},
+	{
+		id: "repair-block", what: "an index block that is gone is relied on",
+		edits: []edit{{"copier/logwriter/append.go", " || a.w.damage.block(b, &a.old.blocks()[b]) {", " {"}},
+		pkg:   "copier/logwriter", test: "TestDamageIsRepaired",
+	},
+	{
+		id: "cut-answer", what: "a refusal whose body got lost is final",
+		edits: []edit{{"store/s3/errors.go", "	case e.kind == nil && isCut(err): //", "	case e.kind == nil && isCut(nil): //"}},
+		pkg:   "store/s3", test: "TestCutAnswers",
+	},
+	{
 		id: "late-append", what: "a writer that slept relies on a copy of its own that was put late",
 		edits: []edit{{"copier/logwriter/sure.go", "	return pruned.Last() >= number, nil, err", "	return pruned.Last() > remotelog.MaxNumber, nil, err"}},
 		pkg:   "copier/logwriter", test: "TestLateCopy",

@@ -93,8 +93,11 @@ func (w *Writer) compose(ctx context.Context, h *head, e *remotelog.Entry, fill 
 func (a *appending) snapshot(ctx context.Context, m *manifest.Manifest, src Source) error {
 	a.e.Blocks = make([]remotelog.Block, len(m.Blocks))
 	for b := range m.Blocks {
-		if b < len(a.old.blocks()) && a.old.blocks()[b].Digest == m.Blocks[b].Digest {
+		same := b < len(a.old.blocks()) && a.old.blocks()[b].Digest == m.Blocks[b].Digest
+		if same {
 			a.e.Blocks[b] = a.old.blocks()[b]
+		}
+		if same && a.w.damage.empty() {
 			continue
 		}
 		if err := a.block(ctx, m, b, src); err != nil {
@@ -110,20 +113,20 @@ func (a *appending) snapshot(ctx context.Context, m *manifest.Manifest, src Sour
 	return a.settle(ctx)
 }
 
-// oldChunks returns the chunks of a block of the newest entry, which may have none.
+// oldChunks returns the chunks of a block of the newest entry that can be had.
 func (a *appending) oldChunks(ctx context.Context, b int) ([]remotelog.Chunk, error) {
-	if b >= len(a.old.blocks()) {
+	if b >= len(a.old.blocks()) || a.w.damage.block(b, &a.old.blocks()[b]) {
 		return nil, nil
 	}
 	if chunks, ok := a.w.blocks.get(b); ok {
-		return chunks, nil
+		return a.w.damage.sound(b, chunks), nil
 	}
 	chunks, err := a.w.log.Block(ctx, a.old.Entry, b)
 	if err != nil {
 		return nil, fmt.Errorf("read index block %d of entry %d: %w", b, a.old.Entry.Number, err)
 	}
 	a.w.blocks.set(b, chunks)
-	return chunks, nil
+	return a.w.damage.sound(b, chunks), nil
 }
 
 // block makes frames of what has changed in a block.
@@ -137,7 +140,6 @@ func (a *appending) block(ctx context.Context, m *manifest.Manifest, b int, src 
 		return err
 	}
 	c := &changedBlock{block: b, digest: m.Blocks[b].Digest}
-	a.changed = append(a.changed, c)
 	for place := range manifest.BlockLen(manifest.Count(m.Size), b) {
 		sum := manifest.At(list, place)
 		var before remotelog.Chunk
@@ -155,6 +157,9 @@ func (a *appending) block(ctx context.Context, m *manifest.Manifest, b int, src 
 		}
 		c.overrides = append(c.overrides, remotelog.Override{Place: place, Chunk: chunk})
 		a.keep()
+	}
+	if len(c.overrides) > 0 || a.e.Blocks[b].Digest != c.digest { // or else the block has not changed, and is sound
+		a.changed = append(a.changed, c)
 	}
 	return nil
 }

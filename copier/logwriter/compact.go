@@ -143,7 +143,7 @@ func (w *Writer) compact(ctx context.Context, b Budget) (c Compaction, err error
 		return c, fmt.Errorf("compact: %w", err)
 	}
 	c.Entry, c.Unchanged = h.number(), true
-	if h.Head == nil {
+	if h.Head == nil || !w.damage.empty() {
 		return c, nil
 	}
 	if !h.Entry.Owner.Same(w.o.Owner) {

@@ -168,7 +168,7 @@ func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error 
 
 // read reads the copy; nil if there is none, or a damaged one.
 func (c *latestCopy) read(ctx context.Context) (*logrep.Head, store.Info, error) {
-	c.etag = ""
+	c.number, c.etag = 0, ""
 	b, info, err := store.ReadAll(ctx, c.s, remotelog.LatestKey(c.name), remotelog.MaxHeader)
 	switch {
 	case store.IsNotExist(err):

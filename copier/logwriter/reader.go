@@ -67,6 +67,9 @@ func (w *Writer) current(ctx context.Context) (*head, error) {
 	case err != nil:
 		return nil, err
 	}
+	if err := w.there(ctx, found); err != nil {
+		return nil, err
+	}
 	w.head, w.last, w.sure = &head{Head: found}, found, now
 	return w.head, nil
 }
@@ -77,6 +80,15 @@ func (w *Writer) forget() {
 	w.head, w.spent, w.bundled = nil, nil, bundled{}
 	w.dropPlan()
 	w.blocks.clear()
+}
+
+// reopen makes the next call find out what there is, as a new Writer would: what was there may have been lost.
+func (w *Writer) reopen() {
+	w.forget()
+	w.log = logrep.New(w.packs, w.entries, w.name)
+	w.last, w.mine = nil, 0
+	w.latest = latestCopy{s: w.entries, name: w.name}
+	clear(w.known)
 }
 
 // Refresh reads the newest entry, whoever appended it, and remembers it. If there is none, it fails with an error for which

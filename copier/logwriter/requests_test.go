@@ -52,7 +52,8 @@ func TestRequests(t *testing.T) {
 	step("refresh the copy when it is stale", verbs{"put": 1}, func() { check(t, r.w.RefreshLatest(t.Context())) })
 
 	r.restart()
-	step("restart, unchanged", verbs{"get": 4}, func() { // the copy, the 19th, the list of pruned ones, the 20th
+	// The copy, the 19th, the list of pruned ones, the 20th; whether what the copy is of is there.
+	step("restart, unchanged", verbs{"get": 4, "head": 1}, func() {
 		s := take(data, r.n)
 		_, err := r.w.Append(t.Context(), s.m, s)
 		check(t, err)

@@ -31,13 +31,17 @@ func (w *Writer) verify(ctx context.Context, h *head) error {
 	if w.isSure(w.sure) {
 		return nil
 	}
-	now := w.o.Now()
+	now, known := w.o.Now(), w.latest.number
 	left, newer, err := w.leftBehind(ctx, h.number())
 	switch {
 	case err != nil:
 		return fmt.Errorf("look whether entry %d is still the newest: %w", h.number(), err)
 	case left:
 		w.last = newer
+		return errMoved
+	case h.number() > 0 && w.latest.number < max(known, 1):
+		// The copy is gone, or older than it was: so may be all the rest, and who went on would append what nobody finds.
+		w.reopen()
 		return errMoved
 	}
 	w.sure = now

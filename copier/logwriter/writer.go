@@ -73,6 +73,7 @@ type Writer struct {
 
 	salvaged salvage
 	stranger stranger
+	damage   damage
 }
 
 // A ternary is a truth that may not be known.
@@ -98,7 +99,7 @@ func New(packs, entries store.Store, name string, o Options) *Writer {
 	}
 }
 
-// Append makes m the newest state. If that is already so, it sends nothing. It fails with ErrFenced if the replica belongs
+// Append makes m the newest state. If that is already so, it sends nothing, unless some of it is known to be damaged. It fails with ErrFenced if the replica belongs
 // to another owner, ErrSuperseded if the same owner appended something newer, and a *MissingError if src
 // lacks a chunk that the newest entry does not have. After an error nothing was appended, or it is not known whether it was, as after
 // a lost reply; the next call finds out. It is always safe to try again.
@@ -136,6 +137,9 @@ func (w *Writer) append(ctx context.Context, m *manifest.Manifest, src Source, t
 		// Another process of the owner may have appended it meanwhile, and so nobody has to have it at hand any more.
 		w.forget()
 		res, err = w.repeat(ctx, func() (Result, error) { return w.try(ctx, m, src, take) })
+	}
+	if err == nil {
+		w.damage = damage{}
 	}
 	return res, err
 }
@@ -178,7 +182,9 @@ func (w *Writer) try(ctx context.Context, m *manifest.Manifest, src Source, take
 		}
 	case foreign:
 	case m.Sequence == newest.Sequence && m.Size == newest.Size && m.Contents() == newest.Contents():
-		return Result{Entry: newest.Number, Unchanged: true}, nil
+		if w.damage.empty() {
+			return Result{Entry: newest.Number, Unchanged: true}, nil
+		}
 	case m.Sequence <= newest.Sequence && !take:
 		return Result{}, fmt.Errorf("%w: sequence %d, entry %d has %d",
 			ErrSuperseded, m.Sequence, newest.Number, newest.Sequence)

@@ -43,6 +43,17 @@ type KnownState struct {
 	Sequence uint64
 }
 
+// Lost returns what is wrong if newest is the newest entry of the log of that name, though it is of an older state of the same spool. It returns nil
+// otherwise.
+func (k KnownState) Lost(name string, newest *remotelog.Entry) *Fault {
+	if newest.Owner.Spool != k.Spool || newest.Sequence >= k.Sequence {
+		return nil
+	}
+	next := newest.Number + 1
+	return &Fault{Object: remotelog.EntryKey(name, next), Err: fmt.Errorf("entry %d, or one behind it, is gone: this machine has uploaded state %d, and the newest one is %d: %w",
+		next, k.Sequence, newest.Sequence, store.ErrNotExist)}
+}
+
 // CheckStats are what [Log.Check] saw.
 type CheckStats struct {
 	Entries     int   // that were kept
@@ -184,17 +195,13 @@ func (c *checker) run(ctx context.Context) error {
 	if err := c.latest(ctx); err != nil {
 		return err
 	}
-	return c.known()
-}
-
-// known reports if the newest entry is older than one that was there.
-func (c *checker) known() error {
-	e, known := c.newest, c.opts.Known
-	if e == nil || e.Owner.Spool != known.Spool || e.Sequence >= known.Sequence {
+	if c.newest == nil {
 		return nil
 	}
-	key := remotelog.EntryKey(c.l.name, e.Number+1)
-	return c.bad(&Fault{Object: key, Err: fmt.Errorf("entry %d, or one behind it, is gone: this machine has uploaded state %d, and the newest one is %d: %w", e.Number+1, known.Sequence, e.Sequence, store.ErrNotExist)})
+	if f := c.opts.Known.Lost(c.l.name, c.newest); f != nil {
+		return c.bad(f)
+	}
+	return nil
 }
 
 // list lists all objects. Entries are listed before packs, for they are put after them, and read after both, for

@@ -99,19 +99,49 @@ func (l *Log) head(e *remotelog.Entry, b []byte, length int, info store.Info, nu
 
 // latest returns the entry whose header was copied, or nil if there is no copy, or a damaged one.
 func (l *Log) latest(ctx context.Context) (*Head, error) {
-	b, info, err := store.ReadAll(ctx, l.entries, remotelog.LatestKey(l.name), remotelog.MaxHeader)
-	if errors.Is(err, store.ErrNotExist) || errors.Is(err, store.ErrTooLarge) {
-		return nil, nil
-	}
-	if err != nil {
+	key := remotelog.LatestKey(l.name)
+	b, info, err := store.ReadAll(ctx, l.entries, key, remotelog.MaxHeader)
+	missing := errors.Is(err, store.ErrNotExist) || errors.Is(err, store.ErrTooLarge)
+	if err != nil && !missing {
 		return nil, err
 	}
-	e, length, _, err := remotelog.DecodeEntry(b)
-	h, err := l.head(e, b, length, info, 0, err)
-	if errors.Is(err, remotelog.ErrCorrupt) {
-		return nil, nil
+	var h *Head
+	if !missing {
+		e, length, _, derr := remotelog.DecodeEntry(b)
+		if h, err = l.head(e, b, length, info, 0, derr); err != nil && !errors.Is(err, remotelog.ErrCorrupt) {
+			return nil, err
+		}
 	}
-	return h, err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.copyFault = nil; err != nil {
+		l.copyFault = &Fault{Object: key, Err: fmt.Errorf("the copy of the header of the newest entry, %s, can't be had: %w", key, err)}
+	}
+	return h, nil
+}
+
+// Doubts returns what is wrong with the objects that tell of h, which Head returned just now, though what is known of it is right: its copy can be gone, or
+// the entry, of which the copy tells, unless it has frames. Nobody notices in a restore. The error is about something else.
+func (l *Log) Doubts(ctx context.Context, h *Head) (doubts []error, err error) {
+	l.mu.Lock()
+	if l.copyFault != nil {
+		doubts = append(doubts, l.copyFault)
+	}
+	l.mu.Unlock()
+	if h.Info.Key != remotelog.LatestKey(l.name) {
+		return doubts, nil
+	}
+	there, err := l.Entry(ctx, h.Entry.Number)
+	switch {
+	case err != nil && !isFault(err):
+		return doubts, err
+	case err == nil && there.Sum() != h.Sum():
+		err = corrupt("entry %d of %s is another one than its copy, %s, says", h.Entry.Number, l.name, h.Info.Key)
+	}
+	if err != nil {
+		doubts = append(doubts, err)
+	}
+	return doubts, nil
 }
 
 // Head returns the newest entry. last, which may be nil, is what Head returned before: if there is nothing newer, so

@@ -44,12 +44,13 @@ type Log struct {
 	tails   *recent.Values[uint64, []byte]                        // by number of the entry: what came with its header
 	frames  *replica.Cache                                        // of frames as they are stored, by placeSum
 
-	mu      sync.Mutex       // guards the following
-	newest  *Head            // that Head returned
-	asked   time.Time        // when that call began
-	pruned  remotelog.Pruned // as it was read last
-	listed  time.Time        // when that began; zero if it never was
-	headers map[uint64]int64 // lengths of the headers of entries
+	mu        sync.Mutex       // guards the following
+	newest    *Head            // that Head returned
+	copyFault error            // what was wrong with the copy of its header; nil if nothing was
+	asked     time.Time        // when that call began
+	pruned    remotelog.Pruned // as it was read last
+	listed    time.Time        // when that began; zero if it never was
+	headers   map[uint64]int64 // lengths of the headers of entries
 }
 
 // New returns the log of the replica with that name (manifest.Name). packs is where it has its packs: the

@@ -1,0 +1,90 @@
+package logwriter
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/replica/logrep"
+	"github.com/boule-db/boule/store"
+)
+
+// A damage is what of the newest entry is not relied on: the next snapshot has it anew.
+type damage struct {
+	found *logrep.Damage               // by who examined it
+	sizes map[remotelog.ObjectID]int64 // of the objects that there are, with headers; nil if all are thought to be there
+}
+
+func (d *damage) empty() bool { return d.found.Empty() && d.sizes == nil }
+
+// in says whether a frame is gone.
+func (d *damage) in(p remotelog.Place) bool {
+	return !p.IsZero() && d.sizes != nil && p.End() > d.sizes[p.Object]
+}
+
+// block says whether nothing is known of the chunks of a block.
+func (d *damage) block(b int, block *remotelog.Block) bool {
+	return d.found != nil && d.found.Blocks[b] || d.in(block.Stored) || d.in(block.Patch)
+}
+
+// chunk says whether a chunk can't be had.
+func (d *damage) chunk(i int, c *remotelog.Chunk) bool {
+	return d.found != nil && d.found.Chunks[i] || slices.ContainsFunc(c.Layers, func(l remotelog.Layer) bool { return d.in(l.Frame) })
+}
+
+// sound returns the chunks of a block without those that can't be had, which have the fingerprint of no chunk.
+func (d *damage) sound(b int, chunks []remotelog.Chunk) []remotelog.Chunk {
+	if d.empty() {
+		return chunks
+	}
+	chunks = slices.Clone(chunks)
+	for place := range chunks {
+		if d.chunk(chunkNumber(b, place), &chunks[place]) {
+			chunks[place] = remotelog.Chunk{}
+		}
+	}
+	return chunks
+}
+
+// Suspect has what d says uploaded anew with the next snapshot, although the replica should have it: even if that is the one which it has
+// already. Until then nothing is compacted.
+func (w *Writer) Suspect(d *logrep.Damage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.damage.found = d
+}
+
+// there finds out whether there is an entry of which the copy was found. If it is lost, so may others be.
+func (w *Writer) there(ctx context.Context, h *logrep.Head) error {
+	w.damage.sizes = nil
+	if h == nil || h.Info.Key != remotelog.LatestKey(w.name) {
+		return nil
+	}
+	n := h.Entry.Number
+	_, err := w.entries.Head(ctx, remotelog.EntryKey(w.name, n))
+	if !store.IsNotExist(err) {
+		if err != nil {
+			err = fmt.Errorf("look whether entry %d is there: %w", n, err)
+		}
+		return err
+	}
+	sizes := map[remotelog.ObjectID]int64{}
+	for item, err := range w.log.List(ctx, 0) {
+		if err != nil {
+			return fmt.Errorf("list entries: %w", err)
+		}
+		sizes[remotelog.ObjectID{Entry: item.Number}] = item.Info.Size
+	}
+	for info, err := range w.packs.List(ctx, remotelog.PackPrefix(w.name)) {
+		if err != nil {
+			return fmt.Errorf("list packs: %w", err)
+		}
+		if id, ok := remotelog.ParsePackKey(w.name, info.Key); ok {
+			sizes[id] = info.Size
+		}
+	}
+	w.damage.sizes = sizes
+	w.o.Logger.Error("the newest entry of the replica is gone: what was in it, and all else that is not there, is uploaded again", "name", w.name, "entry", n)
+	return nil
+}

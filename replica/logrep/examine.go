@@ -1,0 +1,95 @@
+package logrep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
+	"github.com/boule-db/boule/store"
+)
+
+// A Damage is what of a state can't be had from the stores: something that it lies in is gone, or is not what it was.
+type Damage struct {
+	Blocks map[int]bool // index blocks: nothing is known of their chunks
+	Chunks map[int]bool // by their numbers
+	Entry  bool         // the entry itself, or the copy of its header: see Doubts
+}
+
+// Empty says whether there is none.
+func (d *Damage) Empty() bool { return d == nil || len(d.Blocks)+len(d.Chunks) == 0 && !d.Entry }
+
+// ExamineOptions configure [Log.Examine]. Nil is the same as the zero value.
+type ExamineOptions struct {
+	// Jobs is how many requests are under way at a time; 0 means 16.
+	Jobs int
+	// Progress is called as chunks are done, by one goroutine at a time.
+	Progress func(done, total int)
+	// Fault is called with everything that is wrong, once for an object that is gone, by one goroutine at a time.
+	Fault func(*Fault)
+}
+
+// Examine fetches and verifies all that the state needs which e describes, as a restore does without the second copies in bundles. The error is about something else,
+// which ended it.
+func (l *Log) Examine(ctx context.Context, e *remotelog.Entry, opts *ExamineOptions) (*Damage, error) {
+	var o ExamineOptions
+	if opts != nil {
+		o = *opts
+	}
+	gone := map[string]bool{} // that were told
+	x := &checker{l: l, told: map[remotelog.Place]bool{}, stopped: ctx.Err, fault: func(f *Fault) {
+		missing := errors.Is(f, store.ErrNotExist)
+		if o.Fault != nil && (!missing || !gone[f.Object]) {
+			o.Fault(f)
+		}
+		gone[f.Object] = missing
+	}}
+	total, done := count(e), 0
+	d := &Damage{Blocks: map[int]bool{}, Chunks: map[int]bool{}}
+	sound := func(i int, _ []byte) error {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		delete(d.Chunks, i)
+		if done++; o.Progress != nil {
+			o.Progress(done, total)
+		}
+		return nil
+	}
+	g := newGatherer(l, jobsOrDefault(o.Jobs), sound)
+	g.bad = x.bad
+	err := x.examine(ctx, e, g, d, sound)
+	if err == nil {
+		err = g.flush(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("examine %s: %w", l.name, err)
+	}
+	return d, nil
+}
+
+// examine has all chunks of e fetched.
+func (c *checker) examine(ctx context.Context, e *remotelog.Entry, g *gatherer, d *Damage, sound func(int, []byte) error) error {
+	for b := range e.Blocks {
+		chunks, err := c.l.Block(ctx, e, b)
+		if err != nil {
+			d.Blocks[b] = true
+			err = c.bad(err)
+		}
+		for place := 0; err == nil && place < len(chunks); place++ {
+			i := b*manifest.BlockChunks + place
+			if len(chunks[place].Layers) == 0 {
+				err = sound(i, nil) // zeros
+				continue
+			}
+			c.mu.Lock()
+			d.Chunks[i] = true // until it is found to be sound
+			c.mu.Unlock()
+			err = g.add(ctx, e, i, &chunks[place])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
