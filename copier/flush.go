@@ -29,7 +29,8 @@ func (c *Copier) Flush(ctx context.Context, root *spool.Root, key spool.Key) err
 }
 
 // Repair fetches all that the newest state in the store needs, and verifies it. If nothing is wrong, it is Flush. Else it fails with ErrDesync, and the
-// next flush, with a full snapshot, uploads anew what is damaged or gone: the caller takes one. found is told what is wrong.
+// next flush, with a full snapshot, uploads anew what is damaged or gone: the caller takes one. found is told what is wrong. The spool must have been added:
+// else the next flush does not know of it.
 func (c *Copier) Repair(ctx context.Context, root *spool.Root, key spool.Key, found func(error)) error {
 	return c.flush(ctx, "repair", root, key, flushing{found: found})
 }
@@ -214,6 +215,9 @@ func (p *pass) reached(ctx context.Context, goal []candidate, began time.Time) (
 		tap, err := p.readTap(m.name)
 		if err != nil || tap.data == nil || tap.sequence < m.m.Sequence {
 			return false, err
+		}
+		if p.e.damage[m.name] != nil {
+			return false, p.lost(m.name, fmt.Errorf("another process uploaded what was to repair %s, and knew of no damage", m.name))
 		}
 		// What was uploaded from here was staged here. If it was, something newer may be staged
 		// by now, nothing older.

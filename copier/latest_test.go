@@ -223,6 +223,65 @@ func TestLostEntries(t *testing.T) {
 	}
 }
 
+// TestRepairBesideAnother: another process, which knows nothing of the damage, is the first to append the full snapshot that is to repair it.
+func TestRepairBesideAnother(t *testing.T) {
+	for how, what := range map[string]string{"flush": "newest", "repair": "first"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				root := newRoot(t, nil)
+				b := newBucket()
+				d := newDatabase(t, root, "/data/a.db", logTarget, 20)
+				app := newCopier(t, &copier.Options{Open: opens(b)})
+				for range 3 {
+					d.commit(d.rand.IntN(20))
+					flush(t, app, d)
+				}
+				time.Sleep(time.Second) // a minute later it would look by itself
+				newest, _ := b.newest(t, d.name)
+				b.lose(t, d.name, what, newest)
+				demands := 0
+				c := newCopier(t, &copier.Options{Open: opens(b), Desync: func(spool.Key, error) {
+					demands++
+					d.desync()
+					if demands == 1 {
+						go func() {
+							if err := app.Flush(t.Context(), root, d.key); err != nil {
+								t.Error(err)
+							}
+						}()
+					}
+				}})
+				c.Add(root, d.key)
+				var err error
+				for try := range 4 {
+					if how == "repair" && try == 0 {
+						err = c.Repair(t.Context(), root, d.key, func(error) {})
+					} else {
+						err = c.Flush(t.Context(), root, d.key)
+					}
+					synctest.Wait()
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, copier.ErrDesync) {
+						t.Fatal(err)
+					}
+				}
+				if err != nil || demands == 0 {
+					t.Errorf("%d demands, and in the end: %v", demands, err)
+				}
+				newest, _ = b.newest(t, d.name)
+				lost := []string{remotelog.EntryKey(d.name, newest-1)} // what was before may be damaged
+				d.restores(b, lost)
+				d.commit(2)
+				flush(t, app, d)
+				flush(t, c, d)
+				d.restores(b, lost)
+			})
+		})
+	}
+}
+
 // restores fails the test unless the bucket holds the database as it is, and nothing else is wrong than that these objects are lost, as part of runs.
 func (d *database) restores(b *bucket, lost []string) {
 	d.t.Helper()
@@ -251,6 +310,8 @@ func (d *database) restores(b *bucket, lost []string) {
 func (b *bucket) lose(t *testing.T, name, what string, newest uint64) (keys []string) {
 	t.Helper()
 	switch what {
+	case "first":
+		keys = []string{remotelog.EntryKey(name, 1)}
 	case "newest":
 		keys = []string{remotelog.EntryKey(name, newest)}
 	case "some of the newest":

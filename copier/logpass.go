@@ -389,6 +389,9 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 		p.current(m.m)
 		return nil
 	}
+	if tap.doubt {
+		delete(p.e.logs, m.name) // what its writer remembers may be what is lost, also if another process has found that out
+	}
 	w, err := p.writer(ctx, m.name)
 	if err != nil {
 		return err

@@ -494,6 +494,21 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestDamageIsRepaired",
 	},
 	{
+		id: "repair-beside", what: "a repair that another process overtakes, which knows nothing of the damage, passes for done",
+		edits: []edit{{"copier/flush.go", "		if p.e.damage[m.name] != nil {\n", "		if p.e.damage[m.name] != nil && m.m == nil {\n"}},
+		pkg:   "copier", test: "TestRepairBesideAnother",
+	},
+	{
+		id: "repair-doubt", what: "a process whose newest entry another one found to be lost goes on from what it remembers",
+		edits: []edit{{"copier/logpass.go", "	if tap.doubt {\n", "	if tap.doubt && tap.data != nil {\n"}},
+		pkg:   "copier", test: "TestRepairBesideAnother",
+	},
+	{
+		id: "repair-index", what: "an index block that can't be read ends replication",
+		edits: []edit{{"copier/logwriter/writer.go", "	for w.suspect(err) {\n", "	for w.suspect(err) && w == nil {\n"}},
+		pkg:   "copier/logwriter", test: "TestLostIndexIsStoredAgain",
+	},
+	{
 		id: "repair-block", what: "an index block that is gone is relied on",
 		edits: []edit{{"copier/logwriter/append.go", " || a.w.damage.block(b, &a.old.blocks()[b]) {", " {"}},
 		pkg:   "copier/logwriter", test: "TestDamageIsRepaired",

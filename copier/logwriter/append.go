@@ -123,7 +123,7 @@ func (a *appending) oldChunks(ctx context.Context, b int) ([]remotelog.Chunk, er
 	}
 	chunks, err := a.w.log.Block(ctx, a.old.Entry, b)
 	if err != nil {
-		return nil, fmt.Errorf("read index block %d of entry %d: %w", b, a.old.Entry.Number, err)
+		return nil, unreadable(fmt.Errorf("read index block %d of entry %d: %w", b, a.old.Entry.Number, err), b, -1)
 	}
 	a.w.blocks.set(b, chunks)
 	return a.w.damage.sound(b, chunks), nil
@@ -247,7 +247,7 @@ func (a *appending) elsewhere(ctx context.Context, i, n int, sum manifest.Finger
 	}
 	data, err := a.w.log.Chunk(ctx, a.old.Entry, at)
 	if err != nil {
-		return remotelog.Chunk{}, fmt.Errorf("read chunk %d of entry %d: %w", at, a.old.Entry.Number, err)
+		return remotelog.Chunk{}, unreadable(fmt.Errorf("read chunk %d of entry %d: %w", at, a.old.Entry.Number, err), -1, at)
 	}
 	chunk := wholeChunk(sum, n, remotelog.Place{})
 	return chunk, a.f.add(remotelog.KindChunk, data, &chunk.Layers[0].Frame)

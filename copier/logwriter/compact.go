@@ -134,6 +134,7 @@ func (w *Writer) Compact(ctx context.Context, b Budget) (Compaction, error) {
 		c, err = w.compact(ctx, b)
 		return c.Result, err
 	})
+	w.suspect(err)
 	return c, err
 }
 

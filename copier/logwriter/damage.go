@@ -2,7 +2,9 @@ package logwriter
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/boule-db/boule/remotelog"
@@ -47,12 +49,55 @@ func (d *damage) sound(b int, chunks []remotelog.Chunk) []remotelog.Chunk {
 	return chunks
 }
 
-// Suspect has what d says uploaded anew with the next snapshot, although the replica should have it: even if that is the one which it has
+// Suspect has what d says, which may be nil, uploaded anew with the next snapshot, although the replica should have it: even if that is the one which it has
 // already. Until then nothing is compacted.
 func (w *Writer) Suspect(d *logrep.Damage) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if d != nil {
+		w.damage.found = d
+	}
+}
+
+// An unreadableError is that an index block or a chunk of the newest entry can't be had.
+type unreadableError struct {
+	error
+	block, chunk int // one of them is negative
+}
+
+func (e *unreadableError) Unwrap() error { return e.error }
+
+// unreadable says of what the error is, if it is about what is in the store.
+func unreadable(err error, block, chunk int) error {
+	if errors.Is(err, remotelog.ErrCorrupt) || store.IsNotExist(err) {
+		return &unreadableError{err, block, chunk}
+	}
+	return err
+}
+
+// suspect is Suspect for what an error is about, if it is about such. It reports whether that was not suspected yet.
+func (w *Writer) suspect(err error) bool {
+	var u *unreadableError
+	if !errors.As(err, &u) {
+		return false
+	}
+	d := &logrep.Damage{Blocks: map[int]bool{}, Chunks: map[int]bool{}}
+	if old := w.damage.found; old != nil {
+		d.Entry = old.Entry
+		maps.Copy(d.Blocks, old.Blocks)
+		maps.Copy(d.Chunks, old.Chunks)
+	}
+	set, i := d.Blocks, u.block
+	if i < 0 {
+		set, i = d.Chunks, u.chunk
+	}
+	if set[i] {
+		return false
+	}
+	set[i] = true
 	w.damage.found = d
+	w.o.Logger.Error("the replica is damaged: what can't be read is uploaded again", "name", w.name, "error", err)
+	return true
 }
 
 // there finds out whether there is an entry of which the copy was found. If it is lost, so may others be.

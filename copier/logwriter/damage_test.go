@@ -115,3 +115,58 @@ func TestDamageIsRepaired(t *testing.T) {
 		})
 	}
 }
+
+// TestLostIndexIsStoredAgain loses the object that an index block, or a patch of one, is in: the next append, which has to read it, has all of its chunks anew, also
+// that of the same state, if a compaction finds it out.
+func TestLostIndexIsStoredAgain(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		patch, compact bool
+	}{{"index", false, false}, {"patch", true, false}, {"index, compaction", false, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPast(t, 0, 0)
+			p.d = newChanging(random(40*manifest.ChunkSize, 1), 1)
+			place := remotelog.Place{}
+			for i := 0; place.IsZero(); i++ {
+				if i == 500 {
+					t.Fatal("there is none")
+				}
+				p.next()
+				h, _ := examine(t, p.s)
+				if place = h.Entry.Blocks[0].Stored; c.patch {
+					place = h.Entry.Blocks[0].Patch
+				}
+				if place.Object.Entry == h.Entry.Number { // without that, the one before it would be the newest
+					place = remotelog.Place{}
+				}
+			}
+			key := remotelog.PackKey(testName, place.Object)
+			if place.Object.Part == 0 {
+				key = remotelog.EntryKey(testName, place.Object.Entry)
+			}
+			check(t, p.s.Delete(t.Context(), key))
+			if _, d := examine(t, p.s); len(d.Blocks) != 1 {
+				t.Fatalf("damaged: %+v", d)
+			}
+			p.w = p.writer()
+			if c.compact {
+				if _, err := p.w.Compact(t.Context(), logwriter.Budget{}); err == nil {
+					t.Error("compacted without its index")
+				}
+			} else {
+				p.d.change(1)
+			}
+			res, err := p.w.Append(t.Context(), p.d.m, p.d)
+			check(t, err)
+			if res.Unchanged {
+				t.Error("nothing was appended")
+			}
+			if _, d := examine(t, p.s); !d.Empty() {
+				t.Errorf("damaged: %+v", d)
+			}
+			if !bytes.Equal(restore(t, p.s, res.Entry), p.d.data) {
+				t.Error("restored to other bytes")
+			}
+		})
+	}
+}

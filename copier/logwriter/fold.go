@@ -138,7 +138,7 @@ func (a *appending) patch(ctx context.Context, c *changedBlock) error {
 	if !block.Patch.IsZero() {
 		before, err := a.w.log.Patch(ctx, block.Patch)
 		if err != nil {
-			return fmt.Errorf("read a patch of entry %d: %w", a.old.Entry.Number, err)
+			return unreadable(fmt.Errorf("read a patch of entry %d: %w", a.old.Entry.Number, err), c.block, -1)
 		}
 		if patch = override(before, block.Overrides, a.length(c.block)); len(patch) > maxOverrides {
 			return a.store(ctx, c)

@@ -133,9 +133,14 @@ func (w *Writer) append(ctx context.Context, m *manifest.Manifest, src Source, t
 	remembered := w.head != nil
 	res, err := w.repeat(ctx, func() (Result, error) { return w.try(ctx, m, src, take) })
 	var missing *MissingError
-	if remembered && errors.As(err, &missing) {
-		// Another process of the owner may have appended it meanwhile, and so nobody has to have it at hand any more.
+	var unreadable *unreadableError
+	if remembered && (errors.As(err, &missing) || errors.As(err, &unreadable)) {
+		// Another process of the owner may have appended it meanwhile, and so nobody has to have it at hand any more; and what another one has
+		// repaired, nobody has to read.
 		w.forget()
+		res, err = w.repeat(ctx, func() (Result, error) { return w.try(ctx, m, src, take) })
+	}
+	for w.suspect(err) {
 		res, err = w.repeat(ctx, func() (Result, error) { return w.try(ctx, m, src, take) })
 	}
 	if err == nil {
