@@ -1,6 +1,7 @@
 package boule_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/boule-db/boule"
+	"github.com/boule-db/boule/copier"
+	"github.com/boule-db/boule/spool"
 	"github.com/boule-db/boule/store/target"
 )
 
@@ -56,6 +59,37 @@ func (p *published) restored(t *testing.T, faulty ...string) string {
 		return ""
 	}
 	return b.String()
+}
+
+// doubt puts the only spool in doubt, as a copier does that finds that something was lost.
+func (p *published) doubt(t *testing.T) (undo func()) {
+	t.Helper()
+	root, err := spool.OpenRoot(p.cfg.SpoolDir, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	name, err := p.r.ManifestName(p.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	infos, err := root.Spools()
+	if err != nil || len(infos) != 1 {
+		t.Fatalf("%d spools, %v", len(infos), err)
+	}
+	id := infos[0].Key.Target
+	tap, _, err := root.Tap(id, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sequence, _ := copier.TapSequence(tap)
+	put := func(b []byte) {
+		if err := root.WriteTap(id, name, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(fmt.Appendf(nil, "doubt %d\n", sequence))
+	return func() { put(tap) }
 }
 
 // wantFault fails the test unless it is told that this object is damaged, and nothing is read but what was written last.

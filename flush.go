@@ -32,22 +32,25 @@ func takingOver(ctx context.Context, c *copier.Copier, root *spool.Root, key spo
 	return err
 }
 
-// repairing is a flush that examines each target once.
+// repairing is a flush that examines each target, and again after it has uploaded what was damaged: another process, which knows nothing of that, may have been faster.
 func repairing(found func(error)) uploader {
 	var mu sync.Mutex
-	examined := map[spool.Key]bool{}
+	damaged := map[spool.Key]bool{}
 	return func(ctx context.Context, c *copier.Copier, root *spool.Root, key spool.Key) error {
 		mu.Lock()
-		again := examined[key]
-		examined[key] = true
+		again := damaged[key]
 		mu.Unlock()
 		if again {
-			return c.Flush(ctx, root, key)
+			if err := c.Flush(ctx, root, key); err != nil {
+				return err
+			}
 		}
 		return c.Repair(ctx, root, key, func(err error) {
 			mu.Lock()
 			defer mu.Unlock()
-			found(err)
+			if damaged[key] = true; !again {
+				found(err)
+			}
 		})
 	}
 }
@@ -63,8 +66,11 @@ func (e *engine) flush(ctx context.Context, path string, how uploader) error {
 	}
 	var err error
 	for range maxDesyncs {
-		if err := e.snapshot(ctx, path); err != nil {
-			return err
+		if serr := e.snapshot(ctx, path); serr != nil {
+			if err != nil {
+				return fmt.Errorf("%w; it was asked for since: %w", serr, err)
+			}
+			return serr
 		}
 		err = e.upload(ctx, c, path, how)
 		if !again(err) {

@@ -19,54 +19,64 @@ var ErrNoEntry = logrep.ErrNotFound
 // A Point is a state of a database that a log keeps.
 type Point = logrep.Point
 
-// openLog finds the log of the database that ref, a boule:// reference, leads to, in the first target that has it.
-func openLog(ctx context.Context, text string, cfg *Config) (*logged, string, error) {
-	cfg, err := effective(cfg)
-	if err != nil {
-		return nil, "", err
+// openLog finds the log of the database that ref, a boule:// reference, leads to, in the first target that has it, and what the spool knows of it.
+func openLog(ctx context.Context, text string, cfg *Config) (l *logged, from string, known logrep.KnownState, err error) {
+	fail := func(err error) (*logged, string, logrep.KnownState, error) { return nil, "", logrep.KnownState{}, err }
+	if cfg, err = effective(cfg); err != nil {
+		return fail(err)
 	}
 	ref, err := replica.ParseRef(text)
 	if err != nil {
-		return nil, "", err
+		return fail(err)
 	}
 	if ref.Kind != replica.RefDatabase {
-		return nil, "", fmt.Errorf("%s: %w; write boule://HOST/path", text, ErrNoHistory)
+		return fail(fmt.Errorf("%s: %w; write boule://HOST/path", text, ErrNoHistory))
 	}
 	targets := cfg.durable()
 	if len(targets) == 0 {
-		return nil, "", fmt.Errorf("%s: %w to read from", text, ErrNoTarget)
+		return fail(fmt.Errorf("%s: %w to read from", text, ErrNoTarget))
 	}
+	spoolDir, _ := cfg.spoolDir() // without one, nobody knows better than the store
+	name := ref.ManifestName(cfg.hostname())
 	var errs []error
 	for _, t := range targets {
-		r, err := newestLog(ctx, t, ref.ManifestName(cfg.hostname()))
+		known := uploaded(spoolDir, t, name) // before the store is asked
+		r, err := newestLog(ctx, t, name)
 		switch {
 		case err == nil:
-			return r.logged, r.Store, nil
+			return r.logged, r.Store, known, nil
 		case errors.Is(err, ErrNoHistory):
 			err = fmt.Errorf("%s: %w", text, err)
 		}
 		errs = append(errs, err)
 	}
-	return nil, "", errors.Join(errs...)
+	return fail(errors.Join(errs...))
 }
 
 // FetchEntry is [Fetch] of the state that an entry of a log describes. It fails with [ErrNoReplica] if
 // there is no such entry or it was pruned, and [ErrNoHistory] if there is no log.
 func FetchEntry(ctx context.Context, ref string, entry uint64, cfg *Config) (*Remote, error) {
-	return fetchLogged(ctx, ref, cfg, func(l *logrep.Log) (*logrep.Head, error) { return l.RecoveryPoint(ctx, entry) })
+	return fetchLogged(ctx, ref, cfg, func(l *logged, _ logrep.KnownState) (*logrep.Head, error) { return l.log.RecoveryPoint(ctx, entry) })
 }
 
 // FetchAt is [Fetch] of the state that was the newest in the store at that time.
+// It fails if that may have been one that was lost, and with [ErrLost] as [Fetch] does.
 func FetchAt(ctx context.Context, ref string, at time.Time, cfg *Config) (*Remote, error) {
-	return fetchLogged(ctx, ref, cfg, func(l *logrep.Log) (*logrep.Head, error) { return l.At(ctx, at) })
+	return fetchLogged(ctx, ref, cfg, func(l *logged, known logrep.KnownState) (*logrep.Head, error) {
+		head, err := l.log.At(ctx, at)
+		if err == nil && head.Entry.Number >= l.head.Entry.Number {
+			err = lost(l.log.Name(), head, known)
+		}
+		return head, err
+	})
 }
 
-func fetchLogged(ctx context.Context, ref string, cfg *Config, find func(*logrep.Log) (*logrep.Head, error)) (*Remote, error) {
-	l, from, err := openLog(ctx, ref, cfg)
+func fetchLogged(ctx context.Context, ref string, cfg *Config, find func(*logged, logrep.KnownState) (*logrep.Head, error)) (*Remote, error) {
+	l, from, known, err := openLog(ctx, ref, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("boule: %w", err)
 	}
-	head, err := find(l.log)
+	head, err := find(l, known)
 	if errors.Is(err, logrep.ErrNotFound) {
 		return nil, fmt.Errorf("boule: %w: %w", ErrNoReplica, err)
 	}
@@ -79,7 +89,7 @@ func fetchLogged(ctx context.Context, ref string, cfg *Config, find func(*logrep
 // History lists the states of a database that its log keeps, the oldest first. If some are damaged, it returns the others, and an error
 // that names the damaged objects.
 func History(ctx context.Context, ref string, cfg *Config) ([]Point, error) {
-	l, _, err := openLog(ctx, ref, cfg)
+	l, _, _, err := openLog(ctx, ref, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("boule: %w", err)
 	}

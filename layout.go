@@ -94,11 +94,19 @@ targets:
 	return nil, errors.Join(errs...)
 }
 
-// newestLog is newest for a replica in the layout log. It fails with [ErrNoHistory] if there is one in another layout only.
+// newestLog is newest for a replica in the layout log, to find older entries: if the newest are damaged, the newest one that is sound will do. It fails
+// with [ErrNoHistory] if there is one in another layout only.
 func newestLog(ctx context.Context, t target.Target, name string) (*Remote, error) {
 	var absent error
 	for _, t.Layout = range layouts(t, nil) {
 		r, err := newest(ctx, []target.Target{t}, name, nil, "")
+		if errors.Is(err, remotelog.ErrCorrupt) && t.Layout == target.LayoutLog {
+			src := openSources(ctx, []target.Target{t})[0]
+			log := logrep.New(src.Chunks, src.Manifests, name)
+			if head, serr := log.SoundHead(ctx); serr == nil {
+				return remoteEntry(src.Name, log, head), nil
+			}
+		}
 		switch {
 		case err == nil && r.logged == nil:
 			return nil, ErrNoHistory

@@ -125,6 +125,12 @@ func TestCheckOfLostNewest(t *testing.T) {
 	if db, err := boule.OpenReplica(t.Context(), p.ref(), p.cfg); !errors.Is(err, boule.ErrLost) {
 		t.Errorf("open: %v, %v, want %v", db, err, boule.ErrLost)
 	}
+	// Also when it was noticed, and could not be uploaded again yet.
+	undo := p.doubt(t)
+	if _, err := boule.Fetch(t.Context(), p.ref(), p.cfg); !errors.Is(err, boule.ErrLost) {
+		t.Errorf("fetch in doubt: %v, want %v", err, boule.ErrLost)
+	}
+	undo()
 	before := points[len(points)-2].Entry
 	if r, err := boule.FetchEntry(t.Context(), p.ref(), before, p.cfg); err != nil || r.Entry != before {
 		t.Errorf("the entry before: %+v, %v", r, err)

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/boule-db/boule/copier"
 	"github.com/boule-db/boule/internal/instance"
-	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store/target"
@@ -32,15 +32,12 @@ func uploaded(spoolDir string, t target.Target, name string) (known logrep.Known
 	if err != nil {
 		return known
 	}
-	m, err := manifest.Decode(tap)
-	if err != nil {
-		return known
-	}
 	owner, err := root.Owner()
 	if err != nil {
 		return known
 	}
-	return logrep.KnownState{Spool: owner, Sequence: m.Sequence}
+	sequence, _ := copier.TapSequence(tap) // in doubt it was there nevertheless
+	return logrep.KnownState{Spool: owner, Sequence: sequence}
 }
 
 // newestUploaded is newestEntry for one who reads the replica the first time: it fails with [ErrLost] if the spool knows of a newer state. In the store
@@ -51,8 +48,15 @@ func newestUploaded(ctx context.Context, src replica.Source, spoolDir string, t 
 	if err != nil {
 		return nil, err
 	}
-	if f := known.Lost(name, r.logged.head.Entry); f != nil { // which is no log that is not there
-		return nil, fmt.Errorf("%w: %s in %s: %s; entry %d can be restored, and boule sync uploads the newest state again", ErrLost, f.Object, src, f.Error(), r.Entry)
+	return r, lost(name, r.logged.head, known)
+}
+
+// lost fails if newest is the newest entry of a log, and the spool knows of a newer state.
+func lost(name string, newest *logrep.Head, known logrep.KnownState) error {
+	f := known.Lost(name, newest.Entry)
+	if f == nil {
+		return nil
 	}
-	return r, nil
+	// Without the error of f, which is that of a log that is not there.
+	return fmt.Errorf("%w: %s: %s; entry %d can be restored, and boule sync uploads the newest state again", ErrLost, f.Object, f.Error(), newest.Entry.Number)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/boule-db/boule/manifest"
+	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
@@ -38,14 +39,17 @@ func (p *pass) examineLog(ctx context.Context, cl *client, name string, found fu
 		return logrep.New(newMeter(p.c, p.e, cl.Chunks), newMeter(p.c, p.e, cl.Manifests), name)
 	}
 	first := open()
+	var doubts []error
 	head, err := first.Head(ctx, nil)
-	if err != nil {
-		if store.IsNotExist(err) {
-			err = nil
-		}
-		return "", err
+	switch {
+	case errors.Is(err, remotelog.ErrCorrupt):
+		doubts = []error{err}
+		head, err = first.SoundHead(ctx)
+	case err == nil:
+		doubts, err = first.Doubts(ctx, head)
+	case store.IsNotExist(err):
+		return "", nil // and so nothing is damaged
 	}
-	doubts, err := first.Doubts(ctx, head)
 	for _, d := range doubts {
 		found(d)
 	}
@@ -61,6 +65,9 @@ func (p *pass) examineLog(ctx context.Context, cl *client, name string, found fu
 		return "", nil
 	}
 	p.e.damage[name] = d
+	if d.Entry {
+		return "the newest entry, or its copy,", nil
+	}
 	return fmt.Sprintf("%d index blocks and %d chunks", len(d.Blocks), len(d.Chunks)), nil
 }
 

@@ -2,7 +2,9 @@ package copier_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -280,6 +282,100 @@ func TestRepairBesideAnother(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWipedUnderWriter empties the bucket under a program that commits all the time, or now and then, while another process uploads all again or not: soon the replica is
+// whole again, whichever numbers its entries have then.
+func TestWipedUnderWriter(t *testing.T) {
+	for _, pause := range []time.Duration{time.Second, 10 * time.Second, 3 * time.Minute} {
+		for _, entries := range []int{1, 2, 12} {
+			for _, other := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v, %d entries, another %v", pause, entries, other), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						root := newRoot(t, nil)
+						b := newBucket()
+						d := newDatabase(t, root, "/data/a.db", logTarget, 100)
+						opts := &copier.Options{Open: opens(b), Desync: func(spool.Key, error) { d.desync() }}
+						app := newCopier(t, opts)
+						app.Add(root, d.key)
+						commit := func() {
+							d.commit(d.rand.IntN(100))
+							app.Notify(d.key)
+							time.Sleep(pause)
+						}
+						for range entries {
+							commit()
+						}
+						time.Sleep(1500 * time.Millisecond)
+						d.same(b)
+						b.wipe(t)
+						if other {
+							c := newCopier(t, opts)
+							for range 3 { // until it has a full snapshot
+								if c.Flush(t.Context(), root, d.key) == nil {
+									break
+								}
+							}
+							if err := c.Close(t.Context()); err != nil {
+								t.Fatal(err)
+							}
+							d.restores(b, nil)
+						}
+						for range 30 {
+							commit()
+						}
+						time.Sleep(time.Minute)
+						newest, copied := b.newest(t, d.name)
+						if newest != copied {
+							t.Errorf("the newest entry is %d, its copy of %d", newest, copied)
+						}
+						d.restores(b, []string{remotelog.EntryKey(d.name, newest-1)})
+						if st := app.Status(d.key); st.LastError != nil {
+							t.Errorf("status: %v", st.LastError)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// TestGapAfterKill: a run of commits was cut short, and some of its entries are lost: who goes on, and knows what was uploaded last, puts the next one where readers look.
+func TestGapAfterKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := newRoot(t, nil)
+		b := newBucket()
+		d := newDatabase(t, root, "/data/a.db", logTarget, 20)
+		opts := &copier.Options{Open: opens(b), Desync: func(spool.Key, error) { d.desync() }}
+		c := newCopier(t, opts)
+		c.Add(root, d.key)
+		for range 12 {
+			d.commit(d.rand.IntN(20))
+			c.Notify(d.key)
+			time.Sleep(1100 * time.Millisecond)
+		}
+		killed, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = c.Close(killed)
+		if newest, copied := b.newest(t, d.name); newest != 12 || copied != 1 {
+			t.Fatalf("the newest entry is %d, its copy of %d", newest, copied)
+		}
+		for _, n := range []uint64{4, 5} {
+			if err := b.Delete(t.Context(), "m/"+remotelog.EntryKey(d.name, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c = newCopier(t, opts)
+		c.Add(root, d.key)
+		d.commit(3)
+		c.Notify(d.key)
+		time.Sleep(time.Minute)
+		newest, copied := b.newest(t, d.name)
+		if newest < 13 || copied != newest {
+			t.Errorf("the newest entry is %d, its copy of %d", newest, copied)
+		}
+		d.restores(b, []string{remotelog.EntryKey(d.name, newest-1)})
+	})
 }
 
 // restores fails the test unless the bucket holds the database as it is, and nothing else is wrong than that these objects are lost, as part of runs.

@@ -71,13 +71,15 @@ func (p *pass) writer(ctx context.Context, name string) (*logwriter.Writer, erro
 	}
 	// Who has appended in this boot, and finds that somebody else did since, leaves it to people.
 	adopt := time.Duration(0)
-	if tap, err := p.readTap(name); err != nil {
+	tap, err := p.readTap(name)
+	if err != nil {
 		return nil, err
-	} else if tap.exists {
+	}
+	if tap.exists {
 		adopt = -1
 	}
 	w := logwriter.New(newMeter(p.c, p.e, cl.Chunks), newMeter(p.c, p.e, cl.Manifests), name, logwriter.Options{
-		Owner: owner, Adopt: adopt, Logger: p.c.opts.Logger.With("db", p.meta.Path, "target", p.out.target),
+		Owner: owner, Adopt: adopt, Known: tap.sequence, Logger: p.c.opts.Logger.With("db", p.meta.Path, "target", p.out.target),
 		Compress: p.c.cores.frame, Inline: tuning.LogInline, PackSize: tuning.LogPackSize,
 		Keep: p.keepPages(name),
 	})
@@ -142,12 +144,11 @@ func (p *pass) drainLog(ctx context.Context) error {
 		return err
 	}
 	p.compact(ctx)
-	p.refreshLatest(ctx)
-	return nil
+	return p.refreshLatest(ctx)
 }
 
-// refreshLatest refreshes the copies of newest entries that are due. A failure is no fault of replication.
-func (p *pass) refreshLatest(ctx context.Context) {
+// refreshLatest refreshes the copies of newest entries that are due. A failure is no fault of replication, unless it shows that the replica was lost.
+func (p *pass) refreshLatest(ctx context.Context) (err error) {
 	for name, s := range p.e.logs {
 		due := s.w.LatestDue(p.flush)
 		switch {
@@ -155,18 +156,26 @@ func (p *pass) refreshLatest(ctx context.Context) {
 		case due.After(time.Now()):
 			p.lookAgain(due)
 		default:
-			p.c.refreshLatest(ctx, name, s)
-			if due := s.w.LatestDue(false); !due.IsZero() { // it failed
-				p.lookAgain(due)
+			rerr := p.c.refreshLatest(ctx, name, s)
+			switch due := s.w.LatestDue(false); {
+			case !errors.Is(rerr, logwriter.ErrLost):
+				if !due.IsZero() { // it failed
+					p.lookAgain(due)
+				}
+			case !p.e.doubts[name]:
+				err = errors.Join(err, p.lost(name, rerr))
 			}
 		}
 	}
+	return err
 }
 
-func (c *Copier) refreshLatest(ctx context.Context, name string, s *logState) {
-	if err := s.w.RefreshLatest(ctx); err != nil {
+func (c *Copier) refreshLatest(ctx context.Context, name string, s *logState) error {
+	err := s.w.RefreshLatest(ctx)
+	if err != nil {
 		c.opts.Logger.Debug("copy of the newest entry not refreshed", "name", name, "err", err)
 	}
+	return err
 }
 
 // compact makes the compactions that are due. A failure is no fault of replication: all is there, only not as small as it could be.
@@ -389,8 +398,10 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 		p.current(m.m)
 		return nil
 	}
-	if tap.doubt {
-		delete(p.e.logs, m.name) // what its writer remembers may be what is lost, also if another process has found that out
+	if tap.doubt && !p.e.doubts[m.name] {
+		// Another process has found out that something is lost, and that may be what the writer remembers.
+		p.e.doubts[m.name] = true
+		delete(p.e.logs, m.name)
 	}
 	w, err := p.writer(ctx, m.name)
 	if err != nil {
@@ -446,20 +457,19 @@ func (p *pass) newestThere(ctx context.Context, m candidate) error {
 	}
 	log := logrep.New(newMeter(p.c, p.e, cl.Chunks), newMeter(p.c, p.e, cl.Manifests), m.name)
 	head, err := log.Head(ctx, nil)
+	there := err == nil
+	if there && head.Info.Key == remotelog.LatestKey(m.name) { // it was read, and not the entry itself
+		_, err = newMeter(p.c, p.e, cl.Manifests).Head(ctx, remotelog.EntryKey(m.name, head.Entry.Number))
+	}
 	switch {
-	case errors.Is(err, logrep.ErrNotFound):
+	case errors.Is(err, remotelog.ErrCorrupt):
+		err = fmt.Errorf("the newest entry of the log of %s in %s is damaged: %w", m.name, cl.Manifests, err)
+	case store.IsNotExist(err) && there:
+		err = fmt.Errorf("the newest entry of the log of %s is gone from %s", m.name, cl.Manifests)
+	case store.IsNotExist(err):
 		err = fmt.Errorf("the log of %s is gone from %s", m.name, cl.Manifests)
 	case err != nil:
 		return fmt.Errorf("look for the newest entry: %w", err)
-	case head.Entry.Sequence >= m.m.Sequence && head.Info.Key == remotelog.LatestKey(m.name):
-		key := remotelog.EntryKey(m.name, head.Entry.Number)
-		if _, err = newMeter(p.c, p.e, cl.Manifests).Head(ctx, key); err == nil {
-			return nil
-		}
-		if !store.IsNotExist(err) {
-			return fmt.Errorf("look for the newest entry: %w", err)
-		}
-		err = fmt.Errorf("the newest entry of the log of %s is gone from %s", m.name, cl.Manifests)
 	case head.Entry.Sequence >= m.m.Sequence:
 		return nil
 	default:
@@ -482,7 +492,7 @@ func (c *Copier) save(e *entry, after time.Duration) {
 // closeLogs lets the writers of an entry leave what helps readers. Nothing depends on it. The caller has the turn.
 func (c *Copier) closeLogs(ctx context.Context, e *entry) {
 	for name, s := range e.logs {
-		c.refreshLatest(ctx, name, s)
+		_ = c.refreshLatest(ctx, name, s)
 	}
 	c.save(e, 0)
 	clear(e.logs)

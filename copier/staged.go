@@ -193,10 +193,19 @@ func (p *pass) readTap(name string) (tapState, error) {
 	if err != nil {
 		return tapState{}, fmt.Errorf("read tap: %w", err)
 	}
-	if m, err := manifest.Decode(data); err == nil {
-		return tapState{data: data, exists: true, sequence: m.Sequence}, nil
+	sequence, doubt := TapSequence(data)
+	t := tapState{exists: true, doubt: doubt, sequence: sequence}
+	if !doubt {
+		t.data = data
 	}
-	t := tapState{exists: true, doubt: true}
-	_, _ = fmt.Sscanf(string(data), doubtFormat, &t.sequence) // zero if it is not even that
 	return t, nil
+}
+
+// TapSequence returns the sequence of the manifest that a tap says was uploaded last, and whether the store is in doubt since: something that it should have it lacks.
+func TapSequence(tap []byte) (sequence uint64, doubt bool) {
+	if m, err := manifest.Decode(tap); err == nil {
+		return m.Sequence, false
+	}
+	_, _ = fmt.Sscanf(string(tap), doubtFormat, &sequence) // zero if it is not even that
+	return sequence, true
 }

@@ -110,7 +110,7 @@ func (a *app) printCheck(r *boule.CheckReport) {
 		what, counted(r.Chunks, "chunk"), counted(r.Stores, "store"), humanize.IBytes(uint64(r.Bytes)), r.Read)
 	if n := len(r.Faults); n > 0 {
 		fmt.Fprintln(a.stdout, counted(n, "fault"))
-		fmt.Fprintln(a.stderr, "where the database is, 'boule sync --repair' uploads again what its newest state needs")
+		fmt.Fprintln(a.stderr, "where the database is, 'boule sync --repair' uploads again what its newest state needs; 'boule prune' removes older states, and makes lists anew")
 	} else {
 		fmt.Fprintln(a.stdout, "no fault")
 	}

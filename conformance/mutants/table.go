@@ -410,7 +410,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "pruned", what: "an entry that was pruned, whose object others need, is restored",
-		edits: []edit{{"replica/logrep/head.go", "	if pruned.Has(number) {", "	if pruned.Has(number) && number == 0 {"}},
+		edits: []edit{{"replica/logrep/head.go", "\n	if pruned.Has(number) {", "\n	if pruned.Has(number) && number == 0 {"}},
 		pkg:   "copier/logwriter", test: "TestCopyPruned",
 	},
 	{
@@ -435,7 +435,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "late-copy", what: "a copy of an old header that was put late hides the newest entry",
-		edits: []edit{{"replica/logrep/head.go", "	case err == nil && pruned.Last() >= newest.Entry.Number, isFault(err):", "	case err == nil && pruned.Last() > remotelog.MaxNumber, isFault(err):"}},
+		edits: []edit{{"replica/logrep/head.go", "	case err == nil && pruned.Last() >= newest.Entry.Number:\n", "	case err == nil && pruned.Last() > remotelog.MaxNumber:\n"}},
 		pkg:   "replica/logrep", test: "TestHeadOfStaleCopy",
 	},
 	{
@@ -465,18 +465,18 @@ var mutants = []mutant{
 	},
 	{
 		id: "lost-newest", what: "a writer goes on from an entry that was lost",
-		edits: []edit{{"copier/logwriter/damage.go", "	w.damage.sizes = sizes\n", "	_ = sizes\n"}},
+		edits: []edit{{"copier/logwriter/damage.go", "	w.damage.sizes, w.damage.of, w.distrust = sizes, n, false\n", "	_, w.damage.of, w.distrust = sizes, n, false\n"}},
 		pkg:   "copier", test: "TestLostEntries",
 	},
 	{
 		id: "lost-flush", what: "a flush that has nothing to upload does not look for the newest entry",
-		edits: []edit{{"copier/logpass.go", "		if _, err = newMeter(p.c, p.e, cl.Manifests).Head(ctx, key); err == nil {", "		if _, err = newMeter(p.c, p.e, cl.Manifests).Head(ctx, key); key != \"\" {"}},
+		edits: []edit{{"copier/logpass.go", "	case store.IsNotExist(err) && there:\n", "	case store.IsNotExist(err) && there && head.Entry.Sequence >= m.m.Sequence:\n		return nil\n	case store.IsNotExist(err) && there:\n"}},
 		pkg:   "copier", test: "TestLostEntries",
 	},
 	{
 		id: "lost-log", what: "a writer appends to a log that is gone",
-		edits: []edit{{"copier/logwriter/sure.go", "	case h.number() > 0 && w.latest.number < max(known, 1):", "	case h.number() == 0 && known > 0:"}},
-		pkg:   "copier", test: "TestLostEntries",
+		edits: []edit{{"copier/logwriter/sure.go", "	case h.number() > 0 && !w.noCopy:\n", "	case h.number() > 0 && !w.noCopy && known.number > 1<<40:\n"}},
+		pkg:   "copier", test: "TestWipedUnderWriter",
 	},
 	{
 		id: "lost-remembered", what: "a writer whose newest entry is lost goes on from what it remembers",
@@ -485,8 +485,48 @@ var mutants = []mutant{
 	},
 	{
 		id: "lost-known", what: "a restore gives an older state though the spool knows of a newer one",
-		edits: []edit{{"uploaded.go", "	if f := known.Lost(", "	known = logrep.KnownState{}\n	if f := known.Lost("}},
+		edits: []edit{{"uploaded.go", "	f := known.Lost(name, newest.Entry)\n", "	known = logrep.KnownState{}\n	f := known.Lost(name, newest.Entry)\n"}},
 		pkg:   ".", test: "TestCheckOfLostNewest",
+	},
+	{
+		id: "lost-busy", what: "a bucket that was emptied under a writer that is never idle goes unnoticed",
+		edits: []edit{{"copier/logwriter/latest.go", "(copied != nil || info.ETag == \"\") && c.isOther(&known):", "(copied != nil || info.ETag == \"\") && c == nil:"}},
+		pkg:   "copier", test: "TestWipedUnderWriter",
+	},
+	{
+		id: "lost-probe", what: "the probe for conditional puts hides that the log is gone",
+		edits: []edit{{"copier/logwriter/plain.go", "try > 0 && there {", "try > 1 && there {"}},
+		pkg:   "copier", test: "TestWipedUnderWriter",
+	},
+	{
+		id: "lost-same-number", what: "a log that was begun anew passes for the old one if it has as many entries",
+		edits: []edit{{"copier/logwriter/latest.go", "	return ok && sum != copied.Sum()\n", "	return ok && sum != copied.Sum() && c.number > 1<<40\n"}},
+		pkg:   "copier/logwriter", test: "TestOtherLog",
+	},
+	{
+		id: "lost-gap", what: "who goes on after a kill puts entries into a gap of lost ones",
+		edits: []edit{{"copier/logwriter/reader.go", "found.Entry.Sequence < w.o.Known:", "found.Entry.Sequence < w.o.Known && w == nil:"}},
+		pkg:   "copier", test: "TestGapAfterKill",
+	},
+	{
+		id: "lost-at", what: "a restore to a time whose entry was lost gives an older state",
+		edits: []edit{{"replica/logrep/history.go", "	if !s.listed || first > last ||", "	if s.listed || first > last ||"}},
+		pkg:   "replica/logrep", test: "TestAtOfLost",
+	},
+	{
+		id: "copy-loop", what: "an append that takes long begins again and again while there is no copy of the newest header",
+		edits: []edit{{"copier/logwriter/sure.go", "	case h.number() > 0 && !w.noCopy:\n", "	case h.number() > 0:\n"}},
+		pkg:   "copier/logwriter", test: "TestSlowAppendWithoutCopy",
+	},
+	{
+		id: "copy-short", what: "a copy of a header that is cut short is never replaced",
+		edits: []edit{{"copier/logwriter/latest.go", " || errors.Is(err, remotelog.ErrShort) {", " {"}},
+		pkg:   "copier/logwriter", test: "TestDamagedCopy",
+	},
+	{
+		id: "damaged-newest", what: "a damaged header of the newest entry ends replication",
+		edits: []edit{{"copier/logwriter/reader.go", "	case isDamage(err) && !store.IsNotExist(err):\n", "	case isDamage(err) && !store.IsNotExist(err) && w == nil:\n"}},
+		pkg:   "copier/logwriter", test: "TestDamagedNewestEntry",
 	},
 	{
 		id: "repair-chunk", what: "a damaged chunk is not uploaded again",
@@ -500,7 +540,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "repair-doubt", what: "a process whose newest entry another one found to be lost goes on from what it remembers",
-		edits: []edit{{"copier/logpass.go", "	if tap.doubt {\n", "	if tap.doubt && tap.data != nil {\n"}},
+		edits: []edit{{"copier/logpass.go", "	if tap.doubt && !p.e.doubts[m.name] {\n", "	if tap.doubt && tap.data != nil {\n"}},
 		pkg:   "copier", test: "TestRepairBesideAnother",
 	},
 	{

@@ -56,6 +56,7 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 	w.last = &logrep.Head{Entry: a.e, Info: info, Encoded: header, HeaderLen: len(header)}
 	w.head, w.sure, w.mine = &head{Head: w.last}, start, a.e.Number
 	w.appended = w.o.Now()
+	w.latest.appended(w.last)
 	w.spent, w.owned = a.spent, true
 	for i := range a.known {
 		w.pages.set(&a.known[i])

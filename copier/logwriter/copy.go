@@ -83,6 +83,12 @@ func (c *copying) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	switch _, err := c.source.Entry(ctx, head.Entry.Number); { // only its copy was read, perhaps
+	case store.IsNotExist(err):
+		return fmt.Errorf("the source is damaged: its newest entry, %s, is gone", remotelog.EntryKey(c.name, head.Entry.Number))
+	case err != nil:
+		return fmt.Errorf("the source is damaged: %w", err)
+	}
 	if err := c.compare(ctx, head); err != nil {
 		return err
 	}

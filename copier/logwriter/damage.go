@@ -16,6 +16,7 @@ import (
 type damage struct {
 	found *logrep.Damage               // by who examined it
 	sizes map[remotelog.ObjectID]int64 // of the objects that there are, with headers; nil if all are thought to be there
+	of    uint64                       // number of the newest entry when they were listed
 }
 
 func (d *damage) empty() bool { return d.found.Empty() && d.sizes == nil }
@@ -67,9 +68,12 @@ type unreadableError struct {
 
 func (e *unreadableError) Unwrap() error { return e.error }
 
+// isDamage says whether an error is about what is in the store, and not about asking it.
+func isDamage(err error) bool { return errors.Is(err, remotelog.ErrCorrupt) || store.IsNotExist(err) }
+
 // unreadable says of what the error is, if it is about what is in the store.
 func unreadable(err error, block, chunk int) error {
-	if errors.Is(err, remotelog.ErrCorrupt) || store.IsNotExist(err) {
+	if isDamage(err) {
 		return &unreadableError{err, block, chunk}
 	}
 	return err
@@ -100,19 +104,26 @@ func (w *Writer) suspect(err error) bool {
 	return true
 }
 
-// there finds out whether there is an entry of which the copy was found. If it is lost, so may others be.
+// there finds out whether there is an entry of which the copy was found. If it is lost, so may others be, which are looked for then.
 func (w *Writer) there(ctx context.Context, h *logrep.Head) error {
-	w.damage.sizes = nil
-	if h == nil || h.Info.Key != remotelog.LatestKey(w.name) {
+	if h == nil {
+		w.damage.sizes, w.distrust = nil, false
 		return nil
 	}
 	n := h.Entry.Number
-	_, err := w.entries.Head(ctx, remotelog.EntryKey(w.name, n))
-	if !store.IsNotExist(err) {
-		if err != nil {
-			err = fmt.Errorf("look whether entry %d is there: %w", n, err)
+	if w.damage.sizes != nil && w.damage.of == n && !w.distrust {
+		return nil // nobody has appended since
+	}
+	w.damage.sizes = nil
+	if !w.distrust && h.Info.Key == remotelog.LatestKey(w.name) {
+		_, err := w.entries.Head(ctx, remotelog.EntryKey(w.name, n))
+		if err != nil && !store.IsNotExist(err) {
+			return fmt.Errorf("look whether entry %d is there: %w", n, err)
 		}
-		return err
+		w.distrust = err != nil
+	}
+	if !w.distrust {
+		return nil
 	}
 	sizes := map[remotelog.ObjectID]int64{}
 	for item, err := range w.log.List(ctx, 0) {
@@ -129,7 +140,7 @@ func (w *Writer) there(ctx context.Context, h *logrep.Head) error {
 			sizes[id] = info.Size
 		}
 	}
-	w.damage.sizes = sizes
-	w.o.Logger.Error("the newest entry of the replica is gone: what was in it, and all else that is not there, is uploaded again", "name", w.name, "entry", n)
+	w.damage.sizes, w.damage.of, w.distrust = sizes, n, false
+	w.o.Logger.Error("the newest entry of the replica, or its copy, was lost or damaged: what is not there is uploaded again", "name", w.name, "entry", n)
 	return nil
 }

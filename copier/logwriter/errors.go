@@ -15,6 +15,8 @@ var (
 	ErrFenced = errors.New("logwriter: the replica belongs to another writer")
 	// ErrSuperseded reports a snapshot that is not newer than what the same owner appended last.
 	ErrSuperseded = errors.New("logwriter: a newer snapshot was appended under this name")
+	// ErrLost reports that the replica is not what was appended: its objects were removed, or replaced by older ones.
+	ErrLost = errors.New("logwriter: the replica was lost")
 	// ErrContended reports that other processes of the same owner were faster, again and again.
 	ErrContended = errors.New("logwriter: others append at the same time")
 )

@@ -240,10 +240,16 @@ func (s *stage) actor(under store.Store, n int) store.Store {
 	})
 }
 
-// interleave calls run once for every order in which choices can be made.
-func interleave(run func(pick func(n int) int)) (runs int) {
+// interleave calls run once for every order in which choices can be made, or for so many of them: half of these are chosen at random, but always the same.
+func interleave(most int, run func(pick func(n int) int)) (runs int) {
 	var path, width []int
 	for {
+		if runs == most/2 {
+			for ; runs < most; runs++ {
+				run(rand.New(rand.NewPCG(uint64(runs), 1)).IntN)
+			}
+			return runs
+		}
 		i := 0
 		run(func(n int) int {
 			if i == len(path) {
@@ -265,20 +271,11 @@ func interleave(run func(pick func(n int) int)) (runs int) {
 	}
 }
 
-// sample is interleave for some orders, chosen at random, but always the same.
-func sample(run func(pick func(n int) int)) (runs int) {
-	const most = 100
-	for seed := range uint64(most) {
-		run(rand.New(rand.NewPCG(seed, 1)).IntN)
-	}
-	return most
-}
-
-// TestRace lets two writers append at the same time, in every order of their requests; under -short, as with the race detector, in some.
+// TestRace lets two writers append at the same time, in every order of their requests, or in thousands of them; under -short, as with the race detector, in some.
 func TestRace(t *testing.T) {
-	orders := interleave
+	most := 1600
 	if testing.Short() {
-		orders = sample
+		most = 100
 	}
 	for _, c := range []struct {
 		name         string
@@ -296,7 +293,7 @@ func TestRace(t *testing.T) {
 		{name: "unconditional zombie", plain: true, before: true, knew: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			runs := orders(func(pick func(int) int) {
+			runs := interleave(most, func(pick func(int) int) {
 				r := &race{t: t, stage: newStage(2), under: mem.New(), plain: c.plain, states: make(map[string]bool)}
 				if c.plain {
 					r.under = unconditional{r.under}
@@ -418,28 +415,37 @@ func (r *race) run(same, before, knew, take bool, pick func(int) int) {
 	}
 }
 
-// switched is a store whose requests wait for their turn once on is true.
+// switched is a store whose requests wait for their turn once on is true. Those that a writer sends side by side wait one after the other.
 type switched struct {
 	store.Store
 	staged store.Store
 	on     *bool
-}
-
-func (s *switched) now() store.Store {
-	if *s.on {
-		return s.staged
-	}
-	return s.Store
+	one    sync.Mutex
 }
 
 func (s *switched) Put(ctx context.Context, key string, body []byte, cond store.Condition) (store.Info, error) {
-	return s.now().Put(ctx, key, body, cond)
+	if !*s.on {
+		return s.Store.Put(ctx, key, body, cond)
+	}
+	s.one.Lock()
+	defer s.one.Unlock()
+	return s.staged.Put(ctx, key, body, cond)
 }
 
 func (s *switched) Get(ctx context.Context, key string, o *store.GetOptions) (*store.Object, error) {
-	return s.now().Get(ctx, key, o)
+	if !*s.on {
+		return s.Store.Get(ctx, key, o)
+	}
+	s.one.Lock()
+	defer s.one.Unlock()
+	return s.staged.Get(ctx, key, o)
 }
 
 func (s *switched) Head(ctx context.Context, key string) (store.Info, error) {
-	return s.now().Head(ctx, key)
+	if !*s.on {
+		return s.Store.Head(ctx, key)
+	}
+	s.one.Lock()
+	defer s.one.Unlock()
+	return s.staged.Head(ctx, key)
 }

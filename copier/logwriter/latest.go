@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
@@ -24,6 +26,7 @@ const (
 	latestBurst   = 8                // in a row
 	latestRetry   = time.Minute      // after a failure; twice that after the next, and so on
 	maxLatestWait = 6                // times that it is doubled
+	latestTime    = 5 * time.Second  // for one: snapshots wait for it, and a flush whose entry is there
 )
 
 // A latestCopy is what is known of the copy of the newest entry.
@@ -31,8 +34,30 @@ type latestCopy struct {
 	s    store.Store
 	name string
 
-	number uint64 // of the entry; 0 if unknown
-	etag   string // empty if unknown
+	number uint64               // of the entry; 0 if unknown
+	sum    manifest.Fingerprint // of its header
+	etag   string               // empty if unknown
+
+	own map[uint64]manifest.Fingerprint // the headers of entries that were appended since, and of that, by who has it
+}
+
+// appended notes that h was.
+func (c *latestCopy) appended(h *logrep.Head) {
+	if c.own == nil {
+		c.own = map[uint64]manifest.Fingerprint{}
+	}
+	c.own[h.Entry.Number] = h.Sum()
+}
+
+// contradicts says whether the copy that was read is of an entry in the place of one that was appended.
+func (c *latestCopy) contradicts(copied *logrep.Head) bool {
+	sum, ok := c.own[copied.Entry.Number]
+	return ok && sum != copied.Sum()
+}
+
+// isOther says whether the copy is of an older entry than h, or of one with the same number and another header.
+func (c *latestCopy) isOther(h *latestCopy) bool {
+	return c.number < h.number || c.number == h.number && c.sum != h.sum
 }
 
 // A latestPace says how often the copy is refreshed.
@@ -61,7 +86,7 @@ func (p *latestPace) again() time.Time {
 func (w *Writer) refresh(ctx context.Context) {
 	n, every := w.head.number(), uint64(w.o.LatestEvery)
 	known := w.latest.number
-	if n > 1 && w.pace.failures == 0 && (known > 0 && n < known+every || known == 0 && n%every != 0) {
+	if n > 1 && known > 0 && n < known+every && w.pace.failures == 0 {
 		return
 	}
 	if err := w.putLatest(ctx); err != nil {
@@ -71,14 +96,20 @@ func (w *Writer) refresh(ctx context.Context) {
 
 // putLatest makes the copy that of the entry that this Writer appended last.
 func (w *Writer) putLatest(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, latestTime)
+	defer cancel()
 	w.pace.tried = w.o.Now()
 	w.pace.limit.AllowN(w.pace.tried, 1)
-	if err := w.latest.put(ctx, w.last, w.plain == yes); err != nil {
+	err := w.latest.put(ctx, w.last, w.plain == yes)
+	switch {
+	case err == nil:
+		w.pace.failures, w.noCopy = 0, false
+	case errors.Is(err, ErrLost):
+		w.reopen()
+	default:
 		w.pace.failures++
-		return err
 	}
-	w.pace.failures = 0
-	return nil
+	return err
 }
 
 // isStale says whether the copy is older than what this Writer appended last, and it is for this Writer to refresh it.
@@ -92,6 +123,9 @@ func (w *Writer) isStale() bool {
 func (w *Writer) LatestDue(waiting bool) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.distrust {
+		return w.appended
+	}
 	if !w.isStale() {
 		return time.Time{}
 	}
@@ -105,10 +139,14 @@ func (w *Writer) LatestDue(waiting bool) time.Time {
 	return due
 }
 
-// RefreshLatest makes the copy of the newest entry that of the one that this Writer appended last, unless it is at least as new.
+// RefreshLatest makes the copy of the newest entry that of the one that this Writer appended last, unless it is at least as new. It fails with ErrLost if
+// the log turns out to have been lost meanwhile: then the next append finds out what there is.
 func (w *Writer) RefreshLatest(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.distrust {
+		return ErrLost
+	}
 	if !w.isStale() {
 		return nil
 	}
@@ -119,12 +157,13 @@ func (w *Writer) RefreshLatest(ctx context.Context) error {
 }
 
 // put makes the copy that of h, unless it is of a later entry. Entries are gone from where it would go back to, so it is put only
-// if it is what it was when it was read, where the store can tell: also a put that arrives late must not succeed. plain stores can't.
+// if it is what it was when it was read, where the store can tell: also a put that arrives late must not succeed. plain stores can't. ErrLost: it
+// was not what it was, nor is it newer, as it only is if somebody has removed it.
 func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error {
 	if c.etag != "" && c.number >= h.Entry.Number {
 		return nil
 	}
-	refused := "" // ETag
+	refused, known := "", *c // ETag; what was refused
 	for try := range latestTries {
 		cond := store.Condition{IfMatch: c.etag}
 		switch {
@@ -135,6 +174,10 @@ func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error 
 			switch {
 			case err != nil:
 				return fmt.Errorf("refresh the copy of the newest entry: %w", err)
+			case refused != "" && refused == known.etag && info.ETag != refused && (copied != nil || info.ETag == "") && c.isOther(&known):
+				return fmt.Errorf("%w: the copy of its newest entry is gone, or an older one", ErrLost)
+			case copied != nil && c.contradicts(copied):
+				return fmt.Errorf("%w: the copy of its newest entry is that of another one", ErrLost)
 			case copied != nil && copied.Entry.Number >= h.Entry.Number:
 				return nil
 			}
@@ -154,7 +197,8 @@ func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error 
 		c.etag = info.ETag
 		switch {
 		case err == nil:
-			c.number = h.Entry.Number
+			c.number, c.sum = h.Entry.Number, h.Sum()
+			maps.DeleteFunc(c.own, func(n uint64, _ manifest.Fingerprint) bool { return n < c.number })
 			return nil
 		case errors.Is(err, store.ErrPrecondition), store.IsNotExist(err):
 			c.etag, refused = "", cond.IfMatch
@@ -166,22 +210,26 @@ func (c *latestCopy) put(ctx context.Context, h *logrep.Head, plain bool) error 
 	return fmt.Errorf("refresh the copy of the newest entry: others do: %w", store.ErrPrecondition)
 }
 
-// read reads the copy; nil if there is none, or a damaged one.
+// read reads the copy; nil if there is none, or a damaged one. Then it is not known.
 func (c *latestCopy) read(ctx context.Context) (*logrep.Head, store.Info, error) {
 	c.number, c.etag = 0, ""
-	b, info, err := store.ReadAll(ctx, c.s, remotelog.LatestKey(c.name), remotelog.MaxHeader)
+	key := remotelog.LatestKey(c.name)
+	b, info, err := store.ReadAll(ctx, c.s, key, remotelog.MaxHeader)
 	switch {
 	case store.IsNotExist(err):
 		return nil, store.Info{}, nil
+	case errors.Is(err, store.ErrTooLarge):
+		info, err = c.s.Head(ctx, key)
+		return nil, info, err
 	case err != nil:
 		return nil, info, err
 	}
 	h, err := decode(c.s, c.name, b, info, 0)
-	if errors.Is(err, remotelog.ErrCorrupt) {
+	if errors.Is(err, remotelog.ErrCorrupt) || errors.Is(err, remotelog.ErrShort) {
 		return nil, info, nil
 	}
 	if err == nil {
-		c.number, c.etag = h.Entry.Number, info.ETag
+		c.number, c.sum, c.etag = h.Entry.Number, h.Sum(), info.ETag
 	}
 	return h, info, err
 }

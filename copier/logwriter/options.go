@@ -15,6 +15,9 @@ type Options struct {
 	// Adopt is how old the newest entry of another owner must be for the replica to be adopted; 60s.
 	// Negative: it never is.
 	Adopt time.Duration
+	// Known is the sequence of a snapshot that was appended on behalf of the owner's spool: if the newest entry is one of these, and older, others behind it may
+	// be there though they are not found in the usual way. 0 is not known.
+	Known uint64
 	// PackSize is how many bytes of frames a pack has; 10 MiB.
 	PackSize int
 	// Inline is how many bytes of frames an entry has at most; more go to packs; 4 MiB. Negative: all do.

@@ -27,7 +27,7 @@ func (w *Writer) isPlain() {
 	w.plain = yes
 }
 
-// probe finds out whether the store heeds conditions, once, and when there is an entry: by a put of the copy of the newest
+// probe finds out whether the store heeds conditions, once, and when there is an entry (errMoved: and that the log was lost): by a put of the copy of the newest
 // entry that must fail. A store that ignores the condition has a newer copy then, which is harmless. Random bytes behind the
 // header, which readers ignore, make each put another one: whoever looks what became of a put whose reply was lost must
 // not take what was there before for it.
@@ -36,12 +36,16 @@ func (w *Writer) probe(ctx context.Context, h *head) error {
 		return nil
 	}
 	// The first one may succeed, if there is no copy.
-	for range 2 {
+	there := w.latest.number > 0
+	for try := range 2 {
 		body := binary.BigEndian.AppendUint64(slices.Clone(h.Encoded), rand.Uint64())
 		info, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), body, store.Condition{IfAbsent: true})
 		switch {
 		case errors.Is(err, store.ErrPrecondition):
-			w.plain = no
+			if w.plain = no; try > 0 && there {
+				w.reopen() // it is gone, and so may be all the rest
+				return errMoved
+			}
 			return nil
 		case errors.Is(err, errors.ErrUnsupported):
 			w.isPlain()
@@ -49,7 +53,7 @@ func (w *Writer) probe(ctx context.Context, h *head) error {
 		case err != nil:
 			return fmt.Errorf("probe the store for conditional puts: %w", err)
 		}
-		w.latest.number, w.latest.etag = h.number(), info.ETag
+		w.latest.number, w.latest.sum, w.latest.etag = h.number(), h.sum(), info.ETag
 	}
 	w.isPlain()
 	return nil

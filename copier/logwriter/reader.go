@@ -3,7 +3,9 @@ package logwriter
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
 	"github.com/boule-db/boule/store"
@@ -46,6 +48,14 @@ func (h *head) blocks() []remotelog.Block {
 	return h.Entry.Blocks
 }
 
+// sum returns the fingerprint of its header.
+func (h *head) sum() manifest.Fingerprint {
+	if h.Head == nil {
+		return manifest.Fingerprint{}
+	}
+	return h.Sum()
+}
+
 // etag returns that of the entry itself, not of a copy, or nothing if it is not known.
 func (h *head) etag(name string) string {
 	if h.Info.Key != remotelog.EntryKey(name, h.number()) {
@@ -60,7 +70,24 @@ func (w *Writer) current(ctx context.Context) (*head, error) {
 		return w.head, nil
 	}
 	now := w.o.Now()
-	found, err := w.log.Head(ctx, w.last)
+	if !w.distrust {
+		found, err := w.log.Head(ctx, w.last)
+		switch {
+		case isDamage(err) && !store.IsNotExist(err):
+			w.o.Logger.Error("the newest entries of the replica are damaged: it goes on behind them", "name", w.name, "error", err)
+		case err == nil && found.Entry.Owner.Spool == w.o.Owner.Spool && found.Entry.Sequence < w.o.Known:
+			w.o.Logger.Error("entries of the replica were lost: it goes on behind those that are left", "name", w.name, "entry", found.Entry.Number+1)
+		default:
+			return w.setHead(ctx, found, err, now)
+		}
+		w.distrust, w.mine = true, 0
+	}
+	found, err := w.log.SoundHead(ctx)
+	return w.setHead(ctx, found, err, now)
+}
+
+// setHead notes that found is the newest entry, unless there is an error other than that there is none.
+func (w *Writer) setHead(ctx context.Context, found *logrep.Head, err error, now time.Time) (*head, error) {
 	switch {
 	case store.IsNotExist(err):
 		found = nil
@@ -69,6 +96,9 @@ func (w *Writer) current(ctx context.Context) (*head, error) {
 	}
 	if err := w.there(ctx, found); err != nil {
 		return nil, err
+	}
+	if w.latest.number == 0 {
+		w.latest.number, w.latest.sum = w.log.Copied()
 	}
 	w.head, w.last, w.sure = &head{Head: found}, found, now
 	return w.head, nil
@@ -82,12 +112,13 @@ func (w *Writer) forget() {
 	w.blocks.clear()
 }
 
-// reopen makes the next call find out what there is, as a new Writer would: what was there may have been lost.
+// reopen makes the next call find out what there is, as a new Writer would, and which objects, since some seem to have been lost.
 func (w *Writer) reopen() {
 	w.forget()
 	w.log = logrep.New(w.packs, w.entries, w.name)
 	w.last, w.mine = nil, 0
 	w.latest = latestCopy{s: w.entries, name: w.name}
+	w.noCopy, w.distrust = true, true
 	clear(w.known)
 }
 

@@ -31,16 +31,18 @@ func (w *Writer) verify(ctx context.Context, h *head) error {
 	if w.isSure(w.sure) {
 		return nil
 	}
-	now, known := w.o.Now(), w.latest.number
-	left, newer, err := w.leftBehind(ctx, h.number())
+	now, known := w.o.Now(), w.latest
+	left, newer, err := w.leftBehind(ctx, h.number(), h.sum())
 	switch {
 	case err != nil:
 		return fmt.Errorf("look whether entry %d is still the newest: %w", h.number(), err)
 	case left:
 		w.last = newer
 		return errMoved
-	case h.number() > 0 && w.latest.number < max(known, 1):
-		// The copy is gone, or older than it was: so may be all the rest, and who went on would append what nobody finds.
+	case w.latest.number > 0 && !w.latest.isOther(&known):
+		w.noCopy = false
+	case h.number() > 0 && !w.noCopy:
+		// The copy is gone, damaged, or older than it was: so may be all the rest, and who went on would append what nobody finds.
 		w.reopen()
 		return errMoved
 	}
@@ -48,17 +50,18 @@ func (w *Writer) verify(ctx context.Context, h *head) error {
 	return nil
 }
 
-// leftBehind says whether there are entries behind that of a number, though perhaps not right behind it, and returns one of these if
-// the copy tells. It fails with errMoved if that can't be said, for something is damaged: the next call looks at the list of entries.
-func (w *Writer) leftBehind(ctx context.Context, number uint64) (bool, *logrep.Head, error) {
-	copied, info, err := w.latest.read(ctx)
+// leftBehind says whether there are entries behind that of a number and a header, though perhaps not right behind it, and returns one of these if
+// the copy tells. It fails with errMoved if that can't be said, for something is damaged, or if the log is another one: the next call finds out what there is.
+func (w *Writer) leftBehind(ctx context.Context, number uint64, sum manifest.Fingerprint) (bool, *logrep.Head, error) {
+	copied, _, err := w.latest.read(ctx)
 	switch {
 	case err != nil:
 		return false, nil, err
-	case copied == nil && info.ETag != "":
-		return false, nil, errMoved
 	case copied != nil && copied.Entry.Number > number:
 		return true, copied, nil
+	case copied != nil && (w.latest.contradicts(copied) || copied.Entry.Number == number && copied.Sum() != sum):
+		w.reopen()
+		return false, nil, errMoved
 	case number == 0:
 		return false, nil, nil
 	}
@@ -72,7 +75,7 @@ func (w *Writer) leftBehind(ctx context.Context, number uint64) (bool, *logrep.H
 // inGap says whether the entry that was just put, and has that header, lies behind others where nobody looks. It does not if the next one follows it: that one may
 // need it. The entry stays where it is in any case: if it lies in a gap, it is in the list of pruned ones, unless that was lost, and goes with the garbage.
 func (w *Writer) inGap(ctx context.Context, e *remotelog.Entry, header []byte) (bool, error) {
-	left, newer, err := w.leftBehind(ctx, e.Number)
+	left, newer, err := w.leftBehind(ctx, e.Number, manifest.Sum(header))
 	if err != nil || !left {
 		return false, err
 	}

@@ -74,6 +74,8 @@ type Writer struct {
 	salvaged salvage
 	stranger stranger
 	damage   damage
+	distrust bool // objects may be gone: they are listed when the newest entry is read next
+	noCopy   bool // the log was opened anew since its copy of the newest entry was lost, and there is none yet
 }
 
 // A ternary is a truth that may not be known.

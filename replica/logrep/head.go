@@ -114,10 +114,59 @@ func (l *Log) latest(ctx context.Context) (*Head, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.copied = h
 	if l.copyFault = nil; err != nil {
 		l.copyFault = &Fault{Object: key, Err: fmt.Errorf("the copy of the header of the newest entry, %s, can't be had: %w", key, err)}
 	}
 	return h, nil
+}
+
+// Copied returns the number of the entry that the copy of a header was of when Head read it last, and the fingerprint of that header; 0 if there was none, or it was
+// not read.
+func (l *Log) Copied() (uint64, manifest.Fingerprint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.copied == nil {
+		return 0, manifest.Fingerprint{}
+	}
+	return l.copied.Entry.Number, l.copied.Sum()
+}
+
+// SoundHead is Head for writers when entries are damaged or gone. It returns the newest one that is sound, with the number of the newest that there is: so the next
+// one is put behind all of them. It fails with [ErrNotFound] if there is none, and with remotelog.ErrCorrupt, too, if there are others.
+func (l *Log) SoundHead(ctx context.Context) (*Head, error) {
+	copied, err := l.latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := l.lastListed(ctx)
+	switch {
+	case copied != nil && (errors.Is(err, ErrNotFound) || err == nil && copied.Entry.Number > last):
+		return copied, nil // there is the copy only
+	case err != nil:
+		return nil, err
+	}
+	pruned, err := orNone(l.Pruned(ctx))
+	if err != nil {
+		return nil, err
+	}
+	for number := last; number > 0; number-- {
+		if pruned.Has(number) {
+			continue // nobody must need anything that only it has
+		}
+		h, err := l.entry(ctx, number)
+		switch {
+		case err == nil && number == last:
+			return h, nil
+		case err == nil:
+			e := *h.Entry
+			e.Number = last
+			return &Head{Entry: &e, Info: store.Info{Key: remotelog.EntryKey(l.name, last)}, Encoded: h.Encoded, HeaderLen: h.HeaderLen}, nil
+		case !isFault(err):
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w: no entry of %s up to %d is sound: %w", ErrNotFound, l.name, last, remotelog.ErrCorrupt)
 }
 
 // Doubts returns what is wrong with the objects that tell of h, which Head returned just now, though what is known of it is right: its copy can be gone, or
@@ -198,9 +247,11 @@ func (l *Log) newestEntry(ctx context.Context, last *Head) (*Head, error) {
 	}
 	pruned, err := l.Pruned(ctx)
 	switch {
-	case err == nil && pruned.Last() >= newest.Entry.Number, isFault(err):
+	case err == nil && pruned.Last() >= newest.Entry.Number:
 		// The newest one is behind all that are pruned: the copy has gone back, by a put that came late.
 		return l.listedEntry(ctx, last)
+	case isFault(err):
+		return l.listedEntry(ctx, newer(last, newest)) // which can be gone
 	case err != nil:
 		return nil, err
 	}

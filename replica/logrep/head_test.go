@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,6 +134,67 @@ func TestHeadOfStaleCopy(t *testing.T) {
 				t.Errorf("with the copy of entry %d the newest is %d", i+1, h.Entry.Number)
 			}
 		}
+	}
+}
+
+// TestHeadOfLostNewest: an entry that is gone is the newest nevertheless if the copy tells, be the list of pruned ones whole, damaged or gone.
+func TestHeadOfLostNewest(t *testing.T) {
+	for what, list := range map[string][]byte{"whole": remotelog.EncodePruned(name, remotelog.Pruned{}), "damaged": []byte("no list"), "gone": nil} {
+		w := short(t, 20)
+		h, err := w.log().Entry(t.Context(), 20)
+		check(t, err)
+		_, err = w.entries.Put(t.Context(), remotelog.LatestKey(name), h.Encoded, store.Condition{})
+		check(t, err)
+		if list != nil {
+			_, err := w.entries.Put(t.Context(), remotelog.PrunedKey(name), list, store.Condition{})
+			check(t, err)
+		}
+		check(t, w.entries.Delete(t.Context(), remotelog.EntryKey(name, 20)))
+		l := w.log()
+		if h, err = l.Head(t.Context(), nil); err != nil || h.Entry.Number != 20 {
+			t.Errorf("%s: %+v, %v", what, h, err)
+			continue
+		}
+		doubts, err := l.Doubts(t.Context(), h)
+		check(t, err)
+		if len(doubts) != 1 || !strings.Contains(doubts[0].Error(), remotelog.EntryKey(name, 20)) {
+			t.Errorf("%s: doubts %v", what, doubts)
+		}
+	}
+}
+
+// TestSoundHead: who appends goes on behind damaged entries, from the newest sound one that was not pruned.
+func TestSoundHead(t *testing.T) {
+	w := short(t, 20)
+	damage := func(n uint64) {
+		_, err := w.entries.Put(t.Context(), remotelog.EntryKey(name, n), []byte("damaged"), store.Condition{})
+		check(t, err)
+	}
+	want := func(number, of uint64) {
+		t.Helper()
+		before, err := w.log().Entry(t.Context(), of)
+		check(t, err)
+		h, err := w.log().SoundHead(t.Context())
+		if err != nil || h.Entry.Number != number || h.Entry.Sequence != before.Entry.Sequence || h.Sum() != before.Sum() {
+			t.Errorf("got %+v, %v, want entry %d as %d", h, err, of, number)
+		}
+	}
+	want(20, 20)
+	damage(20)
+	damage(19)
+	want(20, 18)
+	check(t, w.entries.Delete(t.Context(), remotelog.EntryKey(name, 20)))
+	want(19, 18)
+	var pruned remotelog.Pruned
+	pruned.Add(remotelog.Run{First: 10, Last: 18})
+	_, err := w.entries.Put(t.Context(), remotelog.PrunedKey(name), remotelog.EncodePruned(name, pruned), store.Condition{})
+	check(t, err)
+	want(19, 9)
+	for n := range uint64(9) {
+		damage(n + 1)
+	}
+	if h, err := w.log().SoundHead(t.Context()); !errors.Is(err, remotelog.ErrCorrupt) {
+		t.Errorf("none is sound: %+v, %v", h, err)
 	}
 }
 

@@ -194,15 +194,19 @@ func (l *Log) at(ctx context.Context, t time.Time) (*Head, error) {
 	info := newest.Info
 	if info.Key != key {
 		var err error
-		if info, err = l.entries.Head(ctx, key); err != nil {
+		switch info, err = l.entries.Head(ctx, key); {
+		case errors.Is(err, store.ErrNotExist):
+			info = newest.Info // of the copy, which is as good for this
+		case err != nil:
 			return nil, err
 		}
 	}
-	pruned, err := orNone(l.prunedSince(ctx, start))
-	if err != nil {
+	pruned, err := l.prunedSince(ctx, start)
+	s := &search{l: l, t: t, newest: newest, listed: err == nil, heads: map[uint64]*Head{newest.Entry.Number: newest}}
+	if pruned, err = orNone(pruned, err); err != nil {
 		return nil, err
 	}
-	s := &search{l: l, t: t, newest: newest, pruned: &pruned, heads: map[uint64]*Head{newest.Entry.Number: newest}}
+	s.pruned = &pruned
 	// What the clock of the store says when that of the writer says t.
 	listed := t.Add(info.ModTime.Sub(newest.Entry.Appended))
 	h, ok, err := s.run(ctx, func(_ context.Context, item Item) (bool, error) { return !item.Info.ModTime.After(listed), nil })
@@ -222,6 +226,7 @@ type search struct {
 	t      time.Time
 	newest *Head             // which was not
 	pruned *remotelog.Pruned // those that are no recovery points
+	listed bool              // these are all that there are
 	heads  map[uint64]*Head  // that were read
 }
 
@@ -279,10 +284,33 @@ func (s *search) run(ctx context.Context, guess func(context.Context, Item) (boo
 	switch {
 	case low == len(items)-1:
 		return nil, false, nil // the last one is known to be late, or not the newest
+	case low < 0 && first:
+		return nil, true, s.lost(ctx, 1, items[0].Number-1)
 	case low < 0:
-		return nil, first, nil
+		return nil, false, nil
 	}
-	return s.heads[items[low].Number], true, nil
+	h = s.heads[items[low].Number]
+	if h.Entry.Appended.Equal(s.t) {
+		return h, true, nil // it is asked for by its own time
+	}
+	return h, true, s.lost(ctx, items[low].Number+1, items[low+1].Number-1)
+}
+
+// lost fails if any of the entries between the one that was the newest at that time, as far as can be told, and the next one was lost, and not pruned: it may have been the
+// newest. Whoever wants to do without it asks for the other one by its number.
+func (s *search) lost(ctx context.Context, first, last uint64) error {
+	if !s.listed || first > last || len(s.pruned.Missing(first, last)) == 0 {
+		return nil
+	}
+	pruned, err := s.l.Pruned(ctx) // they may have been pruned meanwhile
+	if err != nil {
+		return err
+	}
+	for _, r := range pruned.Missing(first, last) {
+		return &Fault{Object: remotelog.EntryKey(s.l.name, r.First), Err: fmt.Errorf("%s is gone, and may be the newest entry of that time; those before and behind it can be had by their numbers",
+			remotelog.EntryKey(s.l.name, r.First))}
+	}
+	return nil
 }
 
 // bisect returns the last of the items between low and high for which early is true, or low.
@@ -337,6 +365,9 @@ func (s *search) narrow(ctx context.Context, early func(context.Context, Item) (
 		if item.Number >= high {
 			break
 		}
+	}
+	if n := len(items); high == s.newest.Entry.Number && (n == 0 || items[n-1].Number < high) {
+		items = append(items, Item{Number: high, Info: s.newest.Info}) // there is the copy only
 	}
 	return items, low == 0, nil
 }

@@ -46,6 +46,7 @@ type Log struct {
 
 	mu        sync.Mutex       // guards the following
 	newest    *Head            // that Head returned
+	copied    *Head            // by the copy, as it was read last; nil if there was none
 	copyFault error            // what was wrong with the copy of its header; nil if nothing was
 	asked     time.Time        // when that call began
 	pruned    remotelog.Pruned // as it was read last

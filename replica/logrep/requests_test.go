@@ -2,6 +2,8 @@ package logrep_test
 
 import (
 	"bytes"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -205,11 +207,15 @@ func TestAtOfCopies(t *testing.T) {
 		for range n - 1 {
 			w.touch(how{quiet: len(w.states)%16 != 15})
 		}
+		var pruned remotelog.Pruned
 		for number := uint64(1); number < 2400; number++ {
 			if number%8 != 0 {
 				check(t, w.entries.Delete(t.Context(), remotelog.EntryKey(name, number)))
+				pruned.Add(remotelog.Run{First: number, Last: number})
 			}
 		}
+		_, err := w.entries.Put(t.Context(), remotelog.PrunedKey(name), remotelog.EncodePruned(name, pruned), store.Condition{})
+		check(t, err)
 		for k := range uint64(n) {
 			number := n - k
 			if newestLast {
@@ -229,6 +235,40 @@ func TestAtOfCopies(t *testing.T) {
 			check(t, err)
 			if h.Entry.Number != want {
 				t.Errorf("%d back: got entry %d, want %d", back, h.Entry.Number, want)
+			}
+		}
+	}
+}
+
+// TestAtOfLost asks for times of which the newest entry may have been lost: nobody gets an older one for it.
+func TestAtOfLost(t *testing.T) {
+	w := newWriter(t, 1)
+	db := &database{size: 3 * 4096}
+	db.write(0, w.content(4096))
+	w.append(db, how{})
+	for range 19 {
+		w.touch(how{})
+	}
+	var pruned remotelog.Pruned
+	pruned.Add(remotelog.Run{First: 10, Last: 12})
+	_, err := w.entries.Put(t.Context(), remotelog.PrunedKey(name), remotelog.EncodePruned(name, pruned), store.Condition{})
+	check(t, err)
+	for _, lost := range []uint64{1, 5, 6, 10, 11, 12, 13, 20} {
+		check(t, w.entries.Delete(t.Context(), remotelog.EntryKey(name, lost)))
+	}
+	for back, want := range map[int]uint64{2: 18, 1: 19, 0: 20, 16: 4, 15: 0, 14: 0, 13: 7, 11: 9, 10: 0, 8: 0, 7: 0, 6: 14, 19: 0, 30: 0} {
+		h, err := w.log().At(t.Context(), w.now.Add(-time.Duration(back)*time.Second))
+		switch {
+		case want > 0 && err != nil:
+			t.Errorf("%d back: %v, want entry %d", back, err, want)
+		case want > 0 && h.Entry.Number != want:
+			t.Errorf("%d back: got entry %d, want %d", back, h.Entry.Number, want)
+		case want == 0 && err == nil:
+			t.Errorf("%d back: got entry %d, want an error", back, h.Entry.Number)
+		case want == 0:
+			var f *logrep.Fault
+			if !errors.As(err, &f) || !strings.Contains(err.Error(), f.Object) || errors.Is(err, store.ErrNotExist) {
+				t.Errorf("%d back: got error %v, want one that names the entry", back, err)
 			}
 		}
 	}
