@@ -291,3 +291,22 @@ func TestOtherLog(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenWithoutCopy: a bucket was emptied under a writer, which appended once more before it ended: who opens the log finds an entry that needs what is not there, and
+// no copy.
+func TestOpenWithoutCopy(t *testing.T) {
+	p := newPast(t, 5, time.Second)
+	for _, key := range keys(t, p.s, "") {
+		check(t, p.s.Delete(t.Context(), key))
+	}
+	p.next()
+	if h, d := examine(t, p.s); h.Entry.Number != 6 || d.Empty() {
+		t.Fatalf("entry %d, damaged %+v", h.Entry.Number, d)
+	}
+	p.w = p.writer()
+	p.next()
+	check(t, p.w.RefreshLatest(t.Context()))
+	if h, d := examine(t, p.s); h.Entry.Number != 7 || !d.Empty() || !bytes.Equal(restore(t, p.s, 7), p.d.data) {
+		t.Errorf("entry %d, damaged %+v", h.Entry.Number, d)
+	}
+}

@@ -94,11 +94,14 @@ func (w *Writer) setHead(ctx context.Context, found *logrep.Head, err error, now
 	case err != nil:
 		return nil, err
 	}
-	if err := w.there(ctx, found); err != nil {
-		return nil, err
-	}
 	if w.latest.number == 0 {
 		w.latest.number, w.latest.sum = w.log.Copied()
+	}
+	if found != nil && found.Entry.Number > 1 && w.latest.number == 0 && !w.noCopy {
+		w.noCopy, w.distrust = true, true // whoever has removed the copy may have removed more
+	}
+	if err := w.there(ctx, found); err != nil {
+		return nil, err
 	}
 	w.head, w.last, w.sure = &head{Head: found}, found, now
 	return w.head, nil
