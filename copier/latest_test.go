@@ -288,6 +288,9 @@ func TestRepairBesideAnother(t *testing.T) {
 // whole again, whichever numbers its entries have then.
 func TestWipedUnderWriter(t *testing.T) {
 	for _, pause := range []time.Duration{time.Second, 10 * time.Second, 3 * time.Minute} {
+		if testing.Short() && pause != 10*time.Second {
+			continue // the race detector makes minutes of it
+		}
 		for _, entries := range []int{1, 2, 12} {
 			for _, other := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%v, %d entries, another %v", pause, entries, other), func(t *testing.T) {
