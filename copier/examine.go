@@ -57,7 +57,7 @@ func (p *pass) examineLog(ctx context.Context, cl *client, name string, found fu
 		return "", err
 	}
 	// Another one, which does not know the header of the newest entry by its copy.
-	d, err := open().Examine(ctx, head.Entry, &logrep.ExamineOptions{Fault: func(f *logrep.Fault) { found(f) }})
+	d, err := open().Examine(ctx, head.Entry, func(f *logrep.Fault) { found(f) })
 	if err != nil {
 		return "", err
 	}

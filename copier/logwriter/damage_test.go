@@ -18,7 +18,7 @@ func examine(t *testing.T, s store.Store) (*logrep.Head, *logrep.Damage) {
 	t.Helper()
 	h, err := logrep.New(s, s, testName).Head(t.Context(), nil)
 	check(t, err)
-	d, err := logrep.New(s, s, testName).Examine(t.Context(), h.Entry, nil)
+	d, err := logrep.New(s, s, testName).Examine(t.Context(), h.Entry, func(*logrep.Fault) {})
 	check(t, err)
 	return h, d
 }

@@ -20,45 +20,27 @@ type Damage struct {
 // Empty says whether there is none.
 func (d *Damage) Empty() bool { return d == nil || len(d.Blocks)+len(d.Chunks) == 0 && !d.Entry }
 
-// ExamineOptions configure [Log.Examine]. Nil is the same as the zero value.
-type ExamineOptions struct {
-	// Jobs is how many requests are under way at a time; 0 means 16.
-	Jobs int
-	// Progress is called as chunks are done, by one goroutine at a time.
-	Progress func(done, total int)
-	// Fault is called with everything that is wrong, once for an object that is gone, by one goroutine at a time.
-	Fault func(*Fault)
-}
-
-// Examine fetches and verifies all that the state needs which e describes, as a restore does without the second copies in bundles. The error is about something else,
-// which ended it.
-func (l *Log) Examine(ctx context.Context, e *remotelog.Entry, opts *ExamineOptions) (*Damage, error) {
-	var o ExamineOptions
-	if opts != nil {
-		o = *opts
-	}
+// Examine fetches and verifies all that the state needs which e describes, as a restore does without the second copies in bundles. fault is called with everything that is
+// wrong, once for an object that is gone, by one goroutine at a time. The error is about something else, which ended it.
+func (l *Log) Examine(ctx context.Context, e *remotelog.Entry, fault func(*Fault)) (*Damage, error) {
 	gone := map[string]bool{} // that were told
 	x := &checker{l: l, told: map[remotelog.Place]bool{}, stopped: ctx.Err, fault: func(f *Fault) {
 		missing := errors.Is(f, store.ErrNotExist)
-		if o.Fault != nil && (!missing || !gone[f.Object]) {
-			o.Fault(f)
+		if !missing || !gone[f.Object] {
+			fault(f)
 		}
 		gone[f.Object] = missing
 	}}
-	total, done := count(e), 0
 	d := &Damage{Blocks: map[int]bool{}, Chunks: map[int]bool{}}
 	sound := func(i int, _ []byte) error {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		delete(d.Chunks, i)
-		if done++; o.Progress != nil {
-			o.Progress(done, total)
-		}
 		return nil
 	}
-	g := newGatherer(l, jobsOrDefault(o.Jobs), sound)
+	g := newGatherer(l, defaultJobs, sound)
 	g.bad = x.bad
-	err := x.examine(ctx, e, g, d, sound)
+	err := x.examine(ctx, e, g, d)
 	if err == nil {
 		err = g.flush(ctx)
 	}
@@ -69,7 +51,7 @@ func (l *Log) Examine(ctx context.Context, e *remotelog.Entry, opts *ExamineOpti
 }
 
 // examine has all chunks of e fetched.
-func (c *checker) examine(ctx context.Context, e *remotelog.Entry, g *gatherer, d *Damage, sound func(int, []byte) error) error {
+func (c *checker) examine(ctx context.Context, e *remotelog.Entry, g *gatherer, d *Damage) error {
 	for b := range e.Blocks {
 		chunks, err := c.l.Block(ctx, e, b)
 		if err != nil {
@@ -79,8 +61,7 @@ func (c *checker) examine(ctx context.Context, e *remotelog.Entry, g *gatherer, 
 		for place := 0; err == nil && place < len(chunks); place++ {
 			i := b*manifest.BlockChunks + place
 			if len(chunks[place].Layers) == 0 {
-				err = sound(i, nil) // zeros
-				continue
+				continue // zeros
 			}
 			c.mu.Lock()
 			d.Chunks[i] = true // until it is found to be sound
