@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/boule-db/boule/internal/recent"
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/replica/logrep"
@@ -77,6 +79,8 @@ type entry struct {
 	doubts     map[string]bool           // manifests of which the store lacks something; "" is any
 	rejected   map[string]int            // chunk to the number of passes in which the store refused it
 	allowedAt  time.Time                 // earliest next manifest upload
+	pace       *rate.Limiter             // of appends in the log layout; nil if there was none
+	restedAt   time.Time                 // when it will be as if there had been none
 	superseded time.Time                 // when a snapshot was last demanded because of that
 	takeover   bool                      // append whoever appended last
 	logs       map[string]*logState      // by manifest name, of replicas in the log layout
@@ -91,6 +95,7 @@ type entry struct {
 	dueAt       time.Time
 	index       int // in the heap
 	notBefore   time.Time
+	keepUntil   time.Time // though nobody needs it
 	retryAt     time.Time // not before, because of failures
 	remoteFault bool      // the last failure was the remote's
 	status      Status
@@ -190,8 +195,8 @@ func (c *Copier) dropIdle(e *entry) {
 	if e.refs > 0 || e.state != idle || e.gone || c.closed {
 		return
 	}
-	if e.notBefore.After(time.Now()) { // whoever comes back soon shall find the spacing
-		c.enqueue(e, e.notBefore)
+	if e.keepUntil.After(time.Now()) { // whoever comes back soon shall find the spacing
+		c.enqueue(e, e.keepUntil)
 		return
 	}
 	e.gone = true

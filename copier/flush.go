@@ -124,7 +124,7 @@ func (c *Copier) give(e *entry) {
 func (c *Copier) flushed(e *entry, out outcome) outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e.notBefore = out.allowedAt
+	e.notBefore, e.keepUntil = out.allowedAt, out.restedAt
 	c.note(e, out, time.Now(), true)
 	if !out.later.IsZero() && !c.closed {
 		c.enqueue(e, e.earliest(out.later))

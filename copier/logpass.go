@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zeebo/xxh3"
+	"golang.org/x/time/rate"
 
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/internal/instance"
@@ -143,21 +144,25 @@ func (p *pass) drainLog(ctx context.Context) error {
 	if err := p.appendStaged(ctx); err != nil {
 		return err
 	}
+	// Before a compaction, which may take a second, and after it.
+	if err := p.refreshLatest(ctx); err != nil {
+		return err
+	}
 	p.compact(ctx)
 	return p.refreshLatest(ctx)
 }
 
-// refreshLatest refreshes the copies of newest entries that are due. A failure is no fault of replication, unless it shows that the replica was lost.
+// refreshLatest refreshes the copies of newest entries that are due: by them, others know which entries there were. A failure is no fault of replication, unless it shows that the replica was lost.
 func (p *pass) refreshLatest(ctx context.Context) (err error) {
 	for name, s := range p.e.logs {
-		due := s.w.LatestDue(p.flush)
+		due := s.w.LatestDue()
 		switch {
 		case due.IsZero():
 		case due.After(time.Now()):
 			p.lookAgain(due)
 		default:
 			rerr := p.c.refreshLatest(ctx, name, s)
-			switch due := s.w.LatestDue(false); {
+			switch due := s.w.LatestDue(); {
 			case !errors.Is(rerr, logwriter.ErrLost):
 				if !due.IsZero() { // it failed
 					p.lookAgain(due)
@@ -255,6 +260,27 @@ func (e *entry) overdue() bool {
 		}
 	}
 	return false
+}
+
+// logBurst is how many snapshots in a row need not wait longer than others do in layouts that upload one manifest for each.
+const logBurst = 3
+
+// space says when the next snapshot may be appended. Each is two puts, as there is a copy of its header, so in the long run it
+// takes the time of two.
+func (e *entry) space(spacing time.Duration) {
+	now := time.Now()
+	if spacing <= 0 {
+		e.allowedAt = now
+		return
+	}
+	if e.pace == nil {
+		e.pace = rate.NewLimiter(rate.Every(2*spacing), logBurst)
+	}
+	e.pace.AllowN(now, 1)
+	until := func(tokens float64) time.Duration {
+		return time.Duration((tokens - e.pace.TokensAt(now)) * float64(2*spacing))
+	}
+	e.allowedAt, e.restedAt = now.Add(max(spacing, until(1))), now.Add(until(logBurst))
 }
 
 // appendReady appends the snapshots of the ready directory, and removes it.
@@ -418,7 +444,7 @@ func (p *pass) appendSnapshot(ctx context.Context, m candidate, from func(name s
 	} else {
 		_, err = w.Append(ctx, m.m, &logSource{p, from})
 	}
-	p.e.allowedAt = time.Now().Add(p.c.opts.Spacing)
+	p.e.space(p.c.opts.Spacing)
 	if s := p.e.logs[m.name]; s != nil && err != nil {
 		s.fresh = true // something may have been uploaded
 	}

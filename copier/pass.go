@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ type outcome struct {
 	more      bool      // go on at once
 	later     time.Time // look again then; zero if there is no need
 	allowedAt time.Time // earliest next manifest upload
+	restedAt  time.Time // when uploads before that do not count any more
 	success   time.Time // when the store was last known to be current, if it was
 	sequence  uint64    // of the manifest there, if known
 	doubt     bool      // the store lacks something, and no snapshot has repaired it yet
@@ -104,6 +106,7 @@ func (c *Copier) with(e *entry, flush bool, f func(p *pass) error) outcome {
 		p.count(func(n *counters) { n.panics.Add(1) })
 	}
 	p.out.allowedAt, p.out.doubt = e.allowedAt, len(e.doubts) > 0
+	p.out.restedAt = slices.MaxFunc([]time.Time{e.allowedAt, e.restedAt}, time.Time.Compare)
 	var fault *remoteError
 	switch {
 	case err == nil:

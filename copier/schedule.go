@@ -192,7 +192,7 @@ func (c *Copier) start(e *entry) {
 // Callers hold mu.
 func (c *Copier) settle(e *entry, out outcome) {
 	now := time.Now()
-	e.notBefore = out.allowedAt
+	e.notBefore, e.keepUntil = out.allowedAt, out.restedAt
 	c.note(e, out, now, false)
 	if c.closed {
 		return

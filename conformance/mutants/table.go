@@ -444,19 +444,29 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestLateCopy",
 	},
 	{
-		id: "latest-flush", what: "a flush leaves the copy of the newest header behind",
-		edits: []edit{{"copier/logpass.go", "s.w.LatestDue(p.flush)", "s.w.LatestDue(false)"}},
+		id: "latest-late", what: "the copy of the newest header comes two seconds after the entry",
+		edits: []edit{{"copier/logwriter/latest.go", "	return w.appended\n}\n\n// RefreshLatest", "	return w.appended.Add(2 * time.Second)\n}\n\n// RefreshLatest"}},
 		pkg:   "copier", test: "TestLatestAfterCommits",
 	},
 	{
-		id: "latest-quiet", what: "the copy of the newest header is not refreshed when commits pause",
+		id: "latest-again", what: "the copy of the newest header is not refreshed if it has to wait",
 		edits: []edit{{"copier/logpass.go", "			p.lookAgain(due)\n		default:\n", "		default:\n"}},
 		pkg:   "copier", test: "TestLatestAfterCommits",
 	},
 	{
-		id: "latest-pace", what: "every flush refreshes the copy of the newest header",
-		edits: []edit{{"copier/logwriter/latest.go", "	lack := max(1-p.limit.TokensAt(p.tried), 0)\n", "	lack := 0.0\n"}},
+		id: "latest-pace", what: "the copy of the newest header is put as often as somebody flushes",
+		edits: []edit{{"copier/logwriter/latest.go", "	return p.tried.Add(latestSpacing)\n", "	return p.tried\n"}},
 		pkg:   "copier/logwriter", test: "TestLatestDue",
+	},
+	{
+		id: "latest-cost", what: "commits that go on and on cost twice as many requests, for the copies of headers",
+		edits: []edit{{"copier/logpass.go", "max(spacing, until(1))", "spacing"}},
+		pkg:   "copier", test: "TestLatestAfterCommits",
+	},
+	{
+		id: "spacing-forgotten", what: "who opens a database for each commit pays more than who keeps it open",
+		edits: []edit{{"copier/logpass.go", "now.Add(until(logBurst))", "now"}},
+		pkg:   "copier", test: "TestSpacingOfManyOpens",
 	},
 	{
 		id: "latest-stale", what: "a copy of an older header replaces that of a newer one where the store can not tell",

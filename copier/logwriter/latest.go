@@ -7,8 +7,6 @@ import (
 	"maps"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
@@ -18,15 +16,13 @@ import (
 // latestTries bounds how often a latestCopy looks again what others have put.
 const latestTries = 4
 
-// When the copy of the newest entry is due besides every LatestEvery entries: soon after the last one, and not so often that it would cost much where
-// entries come slowly, or each is waited for.
+// When the copy of the newest entry is due: at once, but not so often that stores refuse it, as some do with more than one put of a key in a second
+// (https://developers.cloudflare.com/r2/platform/limits).
 const (
-	latestQuiet   = 2 * time.Second
-	latestSpacing = 20 * time.Second // of those beyond
-	latestBurst   = 8                // in a row
-	latestRetry   = time.Minute      // after a failure; twice that after the next, and so on
-	maxLatestWait = 6                // times that it is doubled
-	latestTime    = 5 * time.Second  // for one: snapshots wait for it, and a flush whose entry is there
+	latestSpacing = time.Second
+	latestRetry   = time.Minute     // after a failure; twice that after the next, and so on
+	maxLatestWait = 6               // times that it is doubled
+	latestTime    = 5 * time.Second // for one: snapshots wait for it, and a flush whose entry is there
 )
 
 // A latestCopy is what is known of the copy of the newest entry.
@@ -62,13 +58,8 @@ func (c *latestCopy) isOther(h *latestCopy) bool {
 
 // A latestPace says how often the copy is refreshed.
 type latestPace struct {
-	limit    *rate.Limiter
 	tried    time.Time // when it was refreshed last, or was to be
 	failures int       // since it was
-}
-
-func newLatestPace() latestPace {
-	return latestPace{limit: rate.NewLimiter(rate.Every(latestSpacing), latestBurst)}
 }
 
 // again is when the copy may be refreshed again.
@@ -76,13 +67,11 @@ func (p *latestPace) again() time.Time {
 	if p.failures > 0 {
 		return p.tried.Add(latestRetry << min(p.failures-1, maxLatestWait))
 	}
-	lack := max(1-p.limit.TokensAt(p.tried), 0)
-	return p.tried.Add(time.Duration(lack * float64(latestSpacing)))
+	return p.tried.Add(latestSpacing)
 }
 
-// refresh refreshes the copy of the newest entry if so many were appended since: readers find the newest one from it, in steps that
-// grow, so it need not be that of the newest. It is no failure if it fails: then it is tried after the next
-// entry.
+// refresh refreshes the copy of the newest entry if so many were appended since, whoever calls or does not call RefreshLatest: readers find the newest one
+// from it, in steps that grow. It is no failure if it fails: then it is tried after the next entry.
 func (w *Writer) refresh(ctx context.Context) {
 	n, every := w.head.number(), uint64(w.o.LatestEvery)
 	known := w.latest.number
@@ -99,7 +88,6 @@ func (w *Writer) putLatest(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, latestTime)
 	defer cancel()
 	w.pace.tried = w.o.Now()
-	w.pace.limit.AllowN(w.pace.tried, 1)
 	err := w.latest.put(ctx, w.last, w.plain == yes)
 	switch {
 	case err == nil:
@@ -117,10 +105,9 @@ func (w *Writer) isStale() bool {
 	return w.fenced == nil && w.mine > 0 && w.last != nil && w.last.Entry.Number == w.mine && w.latest.number < w.mine
 }
 
-// LatestDue returns when the copy of the newest entry is to be refreshed by [Writer.RefreshLatest], unless something is
-// appended before. Until then nobody notices in the store alone if what was appended since the last time gets lost. Who waits for the entry to be safe,
-// says so, and need not wait for a pause. It is the zero time if there is nothing to refresh.
-func (w *Writer) LatestDue(waiting bool) time.Time {
+// LatestDue returns when the copy of the newest entry is to be refreshed by [Writer.RefreshLatest]. Until then nobody notices in the store alone if what was
+// appended since the last time gets lost. It is the zero time if there is nothing to refresh.
+func (w *Writer) LatestDue() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.distrust {
@@ -129,14 +116,10 @@ func (w *Writer) LatestDue(waiting bool) time.Time {
 	if !w.isStale() {
 		return time.Time{}
 	}
-	due := w.appended
-	if !waiting {
-		due = due.Add(latestQuiet)
-	}
-	if again := w.pace.again(); again.After(due) {
+	if again := w.pace.again(); again.After(w.appended) {
 		return again
 	}
-	return due
+	return w.appended
 }
 
 // RefreshLatest makes the copy of the newest entry that of the one that this Writer appended last, unless it is at least as new. It fails with ErrLost if

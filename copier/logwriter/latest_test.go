@@ -34,16 +34,11 @@ func TestLatestDue(t *testing.T) {
 	p.w = w
 	began := p.s.clock.Now()
 	pass := func(d time.Duration) { p.s.clock.set(p.s.clock.Now().Add(d)) }
-	due := func(what string, soon, waiting time.Duration) { // since it began; negative: never
+	due := func(what string, want time.Duration) { // since it began; negative: never
 		t.Helper()
-		for _, c := range []struct {
-			waiting bool
-			want    time.Duration
-		}{{false, soon}, {true, waiting}} {
-			at := w.LatestDue(c.waiting)
-			if got := at.Sub(began); at.IsZero() != (c.want < 0) || c.want >= 0 && got.Round(time.Millisecond) != c.want {
-				t.Errorf("%s, waiting %v: due after %v (%v), want %v", what, c.waiting, got, at, c.want)
-			}
+		at := w.LatestDue()
+		if got := at.Sub(began); at.IsZero() != (want < 0) || want >= 0 && got != want {
+			t.Errorf("%s: due after %v (%v), want %v", what, got, at, want)
 		}
 	}
 	refresh := func() {
@@ -53,44 +48,40 @@ func TestLatestDue(t *testing.T) {
 			t.Fatalf("refresh: %v", err)
 		}
 	}
-	due("before it began", -1, -1)
+	due("before it began", -1)
 	p.next()
-	due("the first entry comes with its copy", -1, -1)
-	pass(time.Second)
+	due("the first entry comes with its copy", -1)
+	pass(400 * time.Millisecond)
 	p.next()
-	due("soon", 3*time.Second, time.Second)
-	pass(time.Second)
+	due("soon after it", time.Second)
+	pass(300 * time.Millisecond)
 	p.next()
-	due("an entry later", 4*time.Second, 2*time.Second)
+	due("an entry later", time.Second)
+	pass(300 * time.Millisecond)
 	refresh()
-	due("refreshed", -1, -1)
+	due("refreshed", -1)
 	if n := copyOf(t, p.s); n != 3 {
 		t.Errorf("the copy is of entry %d", n)
 	}
-	for range 6 { // with the first and the third entry that makes eight
-		p.next()
-		due("another one", 4*time.Second, 2*time.Second)
-		refresh()
-	}
+	pass(1500 * time.Millisecond)
 	p.next()
-	due("the ninth has to wait", 20*time.Second, 20*time.Second)
-	pass(28 * time.Second) // 30 s
+	due("after a pause", 2500*time.Millisecond)
 	fail = true
 	refresh()
-	due("failed", 90*time.Second, 90*time.Second)
+	due("failed", 62500*time.Millisecond)
 	refresh()
-	due("failed twice", 150*time.Second, 150*time.Second)
+	due("failed twice", 122500*time.Millisecond)
 	for range 50 {
 		refresh()
 	}
-	due("failed often", 30*time.Second+64*time.Minute, 30*time.Second+64*time.Minute)
+	due("failed often", 2500*time.Millisecond+64*time.Minute)
 	fail = false
 	pass(time.Hour)
 	refresh()
-	due("works again", -1, -1)
+	due("works again", -1)
 	pass(time.Hour)
 	p.next()
-	due("much later", 30*time.Second+2*time.Hour+2*time.Second, 30*time.Second+2*time.Hour)
+	due("much later", 2500*time.Millisecond+2*time.Hour)
 }
 
 // TestRefreshAfterSleep refreshes the copy when others have appended and pruned: it must not go back.
@@ -117,7 +108,7 @@ func TestRefreshAfterSleep(t *testing.T) {
 				if n := copyOf(t, p.s); n != newest {
 					t.Errorf("the copy went from entry %d to %d", newest, n)
 				}
-				if due := zombie.LatestDue(true); !due.IsZero() {
+				if due := zombie.LatestDue(); !due.IsZero() {
 					t.Errorf("due again at %v", due)
 				}
 				sound(t, p.s)
