@@ -138,14 +138,12 @@ func (p *pass) drainLog(ctx context.Context) error {
 		return fmt.Errorf("tidy: %w", err)
 	}
 	p.e.counts.pending.Store(0)
-	if err := p.appendReady(ctx); err != nil {
-		return err
+	err := p.appendReady(ctx)
+	if err == nil {
+		err = p.appendStaged(ctx)
 	}
-	if err := p.appendStaged(ctx); err != nil {
-		return err
-	}
-	// Before a compaction, which may take a second, and after it.
-	if err := p.refreshLatest(ctx); err != nil {
+	// Whatever has failed, there may be a new entry. A compaction may take a second, and have made another one.
+	if err = errors.Join(err, p.refreshLatest(ctx)); err != nil {
 		return err
 	}
 	p.compact(ctx)
