@@ -45,7 +45,9 @@ const (
 	fieldTakeover      protowire.Number = 18
 	fieldBundled       protowire.Number = 19
 	fieldBundles       protowire.Number = 20
-	fieldLast          protowire.Number = 20 // the last one that is known, but for the check
+	fieldSealed        protowire.Number = 21
+	fieldInline        protowire.Number = 22
+	fieldLast          protowire.Number = 22 // the last one that is known, but for the check
 	fieldCheck         protowire.Number = 31 // always the last one
 )
 
@@ -72,6 +74,8 @@ var types = [fieldLast + 1]protowire.Type{
 	fieldTakeover:      protowire.VarintType,
 	fieldBundled:       protowire.VarintType,
 	fieldBundles:       protowire.BytesType,
+	fieldSealed:        protowire.VarintType,
+	fieldInline:        protowire.VarintType,
 }
 
 const checkSize = 8
@@ -122,6 +126,8 @@ func encode(e *Entry) []byte {
 		b = appendUint(b, fieldBundled, e.Number-e.Bundled)
 	}
 	b = appendBytes(b, fieldBundles, appendBundles(nil, e))
+	b = appendUint(b, fieldSealed, e.Sealed)
+	b = appendUint(b, fieldInline, uint64(e.Inline))
 	const tail = 2 + 1 + checkSize
 	binary.BigEndian.PutUint32(b[len(magic):], uint32(len(b)+tail-headerHead))
 	check := xxh3.Hash(b)
@@ -429,11 +435,27 @@ func (d *decoder) entry() (*Entry, error) {
 	} else if back > 0 {
 		e.Bundled = e.Number - back
 	}
+	if err := d.seal(e); err != nil {
+		return nil, err
+	}
 	if e.Bundles, err = parseBundles(d.Bytes[fieldBundles], e.Number); err != nil {
 		return nil, err
 	}
 	e.Blocks, err = parseBlocks(d.Bytes[fieldBlocks], e.Number, manifest.BlockCount(manifest.Count(e.Size)))
 	return e, err
+}
+
+// seal sets what is said of seals, and of how long the object is.
+func (d *decoder) seal(e *Entry) error {
+	e.Sealed = d.Uints[fieldSealed]
+	switch {
+	case d.Seen[fieldSealed] && e.Sealed == 0:
+		return corrupt("packs have a seal from 0 on")
+	case d.Seen[fieldInline] && !d.Seen[fieldSealed], d.Uints[fieldInline] > MaxOffset:
+		return corrupt("%d bytes of frames, and packs have a seal from %d on", d.Uints[fieldInline], e.Sealed)
+	}
+	e.Inline = int64(d.Uints[fieldInline])
+	return nil
 }
 
 // time undoes appendTime.

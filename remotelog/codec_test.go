@@ -156,6 +156,7 @@ func TestSizes(t *testing.T) {
 		}
 	}
 	layered := slices.Clone(e.Blocks[0].Overrides)
+	e.Sealed, e.Inline = 1, 1800
 	size("94 MB, a page in each of 3 chunks, all of different packs", 400)
 	for i := range e.Blocks[0].Overrides {
 		c := &e.Blocks[0].Overrides[i].Chunk
@@ -163,14 +164,15 @@ func TestSizes(t *testing.T) {
 			Object: remotelog.ObjectID{Entry: e.Number}, Offset: int64(20000 * i), Length: 20000,
 		}}}
 	}
+	e.Inline = 60000
 	size("94 MB, 3 whole chunks", 370)
-	e.Blocks[0].Overrides = nil
+	e.Blocks[0].Overrides, e.Inline = nil, 0
 	size("94 MB, none", 300)
-	e.Blocks[0].Overrides = layered[:1]
+	e.Blocks[0].Overrides, e.Inline = layered[:1], 1800
 	size("94 MB, a page in 1 chunk", 350)
 	for _, length := range []int64{2000, 200_000} {
 		e.Bundled, e.Bundles = e.Number-100, nil
-		size("the same, with the number of one with bundles", 354)
+		size("the same, with the number of one with bundles", 360)
 		for i := range 4 {
 			u := remotelog.Bundle{Pack: remotelog.ObjectID{Entry: e.Number - uint64(130*(3-i)), Part: 1, Nonce: uint64(i) + 1}, Sum: sum(i)}
 			for range 128 {

@@ -51,6 +51,11 @@ type Entry struct {
 
 	Bundled uint64   // number of the newest entry before it with a bundle that was made for it; 0 if there is none
 	Bundles []Bundle // see [Entry.Own]; they ascend
+
+	// Sealed is the number from which on all packs that are made for entries have a seal, up to that of the entry behind this one; 0 if it
+	// is not known. Inline is how many bytes of frames are behind the header, which is only known if Sealed is.
+	Sealed uint64
+	Inline int64
 }
 
 // NameSum is the Name of the entries of the replica with that name.
@@ -67,6 +72,17 @@ func (e *Entry) Check(name string, number uint64) error {
 	}
 	return nil
 }
+
+// CheckInline fails with [ErrCorrupt] unless the object of e has as many bytes behind the header as the header says, if it says so.
+func (e *Entry) CheckInline(n int64) error {
+	if e.Sealed == 0 || n == e.Inline {
+		return nil
+	}
+	return corrupt("it has %d bytes behind its header, not %d", n, e.Inline)
+}
+
+// HasSeal says whether a pack is one of which it is known that it has a seal, if e is the newest entry.
+func (e *Entry) HasSeal(pack ObjectID) bool { return e.Sealed > 0 && pack.Entry >= e.Sealed }
 
 // Contents is the tree digest, as that of a manifest of the same database is.
 func (e *Entry) Contents() manifest.Fingerprint {
@@ -112,6 +128,10 @@ func (e *Entry) validateLog() error {
 		return corrupt("no owner")
 	case e.Appended.IsZero():
 		return corrupt("no time")
+	case e.Sealed > e.Number+1:
+		return corrupt("number %d, and packs have a seal from %d on", e.Number, e.Sealed)
+	case e.Inline < 0 || e.Inline > MaxOffset || e.Inline > 0 && e.Sealed == 0:
+		return corrupt("%d bytes of frames, and packs have a seal from %d on", e.Inline, e.Sealed)
 	}
 	return checkTime("time", e.Appended)
 }

@@ -16,19 +16,21 @@ const (
 	KindDelta Kind = 2 // some pages of some chunks
 	KindIndex Kind = 3 // an index block with places
 	KindPatch Kind = 4 // some chunks of an index block, with places
+	KindSeal  Kind = 5 // what a pack ends with, see [AppendSeal]; no place names one
 )
 
 // Bounds of frames.
 const (
-	MaxDelta = 1 << 20 // before it is compressed; a writer makes deltas of about 256 KiB
-	MaxIndex = 4 << 20 // before it is compressed; more than any index block has, and any patch of one
+	MaxDelta   = 1 << 20  // before it is compressed; a writer makes deltas of about 256 KiB
+	MaxIndex   = 4 << 20  // before it is compressed; more than any index block has, and any patch of one
+	maxUnknown = MaxIndex // of frames of kinds that are to come
 	// FrameHead is how many bytes a frame has beside what is in it.
 	FrameHead = sumSize + 2 + 4 + 4
 	// MaxFrame is the length of the longest frame.
 	MaxFrame = FrameHead + MaxIndex
 )
 
-// max returns how many bytes a frame of the kind may hold, 0 for an unknown kind.
+// max returns how many bytes a frame of the kind may hold, 0 for one that there can't be. Kinds that are unknown may come, but no place names them.
 func (k Kind) max() int {
 	switch k {
 	case KindChunk:
@@ -37,9 +39,16 @@ func (k Kind) max() int {
 		return MaxDelta
 	case KindIndex, KindPatch:
 		return MaxIndex
+	case KindSeal:
+		return sealRaw
+	case 0:
+		return 0
 	}
-	return 0
+	return maxUnknown
 }
+
+// placed says whether places may name frames of the kind.
+func (k Kind) placed() bool { return k >= KindChunk && k <= KindPatch }
 
 // How the content of a frame is kept.
 const (
@@ -48,9 +57,9 @@ const (
 )
 
 // AppendFrame appends a frame with raw in it, compressed unless that is longer. It panics if raw is empty or longer than the
-// kind allows.
+// kind allows, or if it is a kind that no place names.
 func AppendFrame(b []byte, kind Kind, raw []byte) []byte {
-	if len(raw) == 0 || len(raw) > kind.max() {
+	if !kind.placed() || len(raw) == 0 || len(raw) > kind.max() {
 		panic(fmt.Sprintf("remotelog: AppendFrame: %d bytes for kind %d", len(raw), kind))
 	}
 	start := len(b)
@@ -60,12 +69,16 @@ func AppendFrame(b []byte, kind Kind, raw []byte) []byte {
 	if len(b)-start-FrameHead >= len(raw) {
 		b, form = append(b[:start+FrameHead], raw...), asIs
 	}
-	frame := b[start:]
+	finish(b[start:], kind, form, len(raw))
+	return b
+}
+
+// finish writes the head of a frame that is there but for it.
+func finish(frame []byte, kind Kind, form byte, raw int) {
 	frame[sumSize], frame[sumSize+1] = byte(kind), form
-	binary.BigEndian.PutUint32(frame[sumSize+2:], uint32(len(raw)))
+	binary.BigEndian.PutUint32(frame[sumSize+2:], uint32(raw))
 	binary.BigEndian.PutUint32(frame[sumSize+6:], uint32(len(frame)-FrameHead))
 	appendSum(frame[:0], manifest.Sum(frame[sumSize:]))
-	return b
 }
 
 // A frameHead is what a frame begins with, behind its fingerprint.
@@ -96,7 +109,7 @@ func parseHead(b []byte) (h frameHead, err error) {
 }
 
 // FrameLen returns the kind and the length of the frame that b begins with, of which FrameHead bytes are enough. So the frames in an
-// object are found without any entry; whether they are sound, OpenFrame says. It fails with [ErrCorrupt].
+// object are found without any entry, also those of kinds that are unknown; whether they are sound, CheckFrame says. It fails with [ErrCorrupt].
 func FrameLen(b []byte) (kind Kind, length int, err error) {
 	h, err := parseHead(b)
 	if err != nil {
@@ -126,10 +139,13 @@ func checkFrame(b []byte) (h frameHead, err error) {
 	return h, nil
 }
 
-// OpenFrame returns the kind of a frame and what is in it, verified by its own fingerprint. b is exactly the frame. It allocates no more
-// than what the kind allows, whatever b says. The result may be part of b. It fails with [ErrCorrupt].
+// OpenFrame returns the kind of a frame and what is in it, verified by its own fingerprint. b is exactly the frame, of a kind that places may
+// name. It allocates no more than what the kind allows, whatever b says. The result may be part of b. It fails with [ErrCorrupt].
 func OpenFrame(b []byte) (kind Kind, raw []byte, err error) {
 	h, err := checkFrame(b)
+	if err == nil && !h.kind.placed() {
+		err = corrupt("a frame of kind %d", h.kind)
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("open frame: %w", err)
 	}

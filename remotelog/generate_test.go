@@ -108,6 +108,10 @@ func entries() *rapid.Generator[*remotelog.Entry] {
 			e.Bundled = rapid.Uint64Range(0, e.Number-1).Draw(t, "bundled")
 			e.Bundles = bundles(e.Number).Draw(t, "bundles")
 		}
+		if rapid.Bool().Draw(t, "has seals") {
+			e.Sealed = rapid.Uint64Range(1, e.Number+1).Draw(t, "sealed")
+			e.Inline = rapid.Int64Range(0, remotelog.MaxOffset).Draw(t, "inline")
+		}
 		frames := places(e.Number, remotelog.MaxDelta)
 		count := manifest.Count(e.Size)
 		for b := range manifest.BlockCount(count) {

@@ -19,7 +19,14 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // golden returns entries whose bytes must never change while the version is 1.
 func golden(testing.TB) map[string]*remotelog.Entry {
 	small, _ := small()
-	return map[string]*remotelog.Entry{"empty.entry": describe(0, 1), "small.entry": small, "large.entry": large(), "bundles.entry": bundled()}
+	return map[string]*remotelog.Entry{"empty.entry": describe(0, 1), "small.entry": small, "large.entry": large(), "bundles.entry": bundled(), "sealed.entry": whole()}
+}
+
+// whole returns an entry that says how long its object is, and which packs have a seal.
+func whole() *remotelog.Entry {
+	e, _ := small()
+	e.Sealed, e.Inline = 4321, 1800
+	return e
 }
 
 // large returns an entry of a database of three blocks. The first is stored, patched and has overrides of all kinds, the second is stored

@@ -50,6 +50,11 @@ func TestEntriesThatBreakRules(t *testing.T) {
 		"generator's UTF-8":        func(e *entry) { e.Generator = "\xff" },
 		"writer long":              func(e *entry) { e.Writer = strings.Repeat("x", manifest.MaxString+1) },
 		"writer's UTF-8":           func(e *entry) { e.Writer = "\xff" },
+		"sealed from too far on":   func(e *entry) { e.Sealed = e.Number + 2 },
+		"sealed, enormous":         func(e *entry) { e.Sealed = math.MaxUint64 },
+		"inline, not sealed":       func(e *entry) { e.Inline = 1 },
+		"inline negative":          func(e *entry) { e.Sealed, e.Inline = 1, -1 },
+		"inline too much":          func(e *entry) { e.Sealed, e.Inline = 1, remotelog.MaxOffset+1 },
 		"no blocks":                func(e *entry) { e.Blocks = nil },
 		"block missing":            func(e *entry) { e.Blocks = e.Blocks[:2] },
 		"block too many":           func(e *entry) { e.Blocks = append(e.Blocks, e.Blocks[1]) },
@@ -246,11 +251,21 @@ func TestDecodeOfWrongFields(t *testing.T) {
 		"blocks long":      replaced(15, longer),
 		"blocks short":     replaced(15, shorter),
 		"takeover 2":       replaced(18, uint(2)),
-		"group":            added(field{num: 24, typ: protowire.StartGroupType}),
-		"end of group":     added(field{num: 24, typ: protowire.EndGroupType}),
-		"wire type 6":      added(field{num: 24, typ: 6}),
-		"blocks only":      func([]field) []field { return []field{{num: 15, typ: protowire.BytesType}} },
-		"nothing":          func([]field) []field { return nil },
+		"sealed from 0 on": added(field{num: 21}),
+		"sealed too far":   added(field{num: 21, uint: 302}),
+		"sealed, bytes":    added(field{num: 21, typ: protowire.BytesType, data: []byte{1}}),
+		"inline only":      added(field{num: 22, uint: 5}),
+		"inline only, 0":   added(field{num: 22}),
+		"inline enormous": func(f []field) []field {
+			return append(f, field{num: 21, uint: 1}, field{num: 22, uint: math.MaxUint64})
+		},
+		"inline too much": func(f []field) []field { return append(f, field{num: 21, uint: 1}, field{num: 22, uint: 1<<40 + 1}) },
+		"sealed twice":    func(f []field) []field { return append(f, field{num: 21, uint: 1}, field{num: 21, uint: 1}) },
+		"group":           added(field{num: 24, typ: protowire.StartGroupType}),
+		"end of group":    added(field{num: 24, typ: protowire.EndGroupType}),
+		"wire type 6":     added(field{num: 24, typ: 6}),
+		"blocks only":     func([]field) []field { return []field{{num: 15, typ: protowire.BytesType}} },
+		"nothing":         func([]field) []field { return nil },
 	}
 	for _, num := range []protowire.Number{1, 2, 3, 4, 5, 7, 9, 15} {
 		changes[fmt.Sprintf("field %d missing", num)] = dropped(num)
@@ -326,10 +341,10 @@ func TestDecodeSkipsUnknownFields(t *testing.T) {
 	check(t, err)
 	fields := split(t, b)
 	for i, f := range []field{
-		{num: 22, typ: protowire.Fixed32Type, uint: 7},
-		{num: 23, typ: protowire.Fixed64Type, uint: 7},
+		{num: 26, typ: protowire.Fixed32Type, uint: 7},
+		{num: 27, typ: protowire.Fixed64Type, uint: 7},
 		{num: 32, typ: protowire.VarintType, uint: math.MaxUint64},
-		{num: 21, typ: protowire.BytesType, data: []byte("later")},
+		{num: 25, typ: protowire.BytesType, data: []byte("later")},
 	} {
 		fields = slices.Insert(fields, 1+2*i, f)
 	}
@@ -380,6 +395,32 @@ func TestDecodeOfOtherHeads(t *testing.T) {
 		wantIs(t, fmt.Sprint(n, " bytes"), err, remotelog.ErrShort)
 		if need != want {
 			t.Errorf("%d bytes: %d are needed, want %d", n, need, want)
+		}
+	}
+}
+
+// TestCheckInline compares the length of an object with what its header says, if that says so.
+func TestCheckInline(t *testing.T) {
+	e := whole()
+	check(t, e.CheckInline(e.Inline))
+	wantIs(t, "cut", e.CheckInline(e.Inline-1), remotelog.ErrCorrupt)
+	wantIs(t, "longer", e.CheckInline(e.Inline+1), remotelog.ErrCorrupt)
+	e.Inline = 0
+	check(t, e.CheckInline(0))
+	wantIs(t, "something where nothing is", e.CheckInline(27), remotelog.ErrCorrupt)
+	e.Sealed = 0
+	check(t, e.CheckInline(1800))
+}
+
+// TestHasSeal says from which entry on packs have a seal.
+func TestHasSeal(t *testing.T) {
+	for _, c := range []struct {
+		sealed, pack uint64
+		want         bool
+	}{{0, 1, false}, {0, 1 << 40, false}, {1, 1, true}, {5, 4, false}, {5, 5, true}, {5, 6, true}} {
+		e := remotelog.Entry{Number: 5, Sealed: c.sealed}
+		if got := e.HasSeal(remotelog.ObjectID{Entry: c.pack, Part: 1}); got != c.want {
+			t.Errorf("%+v: got %t", c, got)
 		}
 	}
 }
