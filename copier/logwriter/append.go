@@ -56,6 +56,7 @@ type changedBlock struct {
 func (w *Writer) compose(ctx context.Context, h *head, e *remotelog.Entry, fill func(*appending) error) (Result, error) {
 	e.Name, e.Number, e.Owner = remotelog.NameSum(w.name), h.number()+1, w.o.Owner
 	e.Bundled, e.Bundles = h.bundled(), nil
+	e.Sealed, e.Inline = h.sealed(), 0
 	if h.Head != nil {
 		e.Previous = h.Sum()
 	}
@@ -65,6 +66,9 @@ func (w *Writer) compose(ctx context.Context, h *head, e *remotelog.Entry, fill 
 	}
 	defer a.f.stop()
 	err := w.salvageable(ctx, e.Number)
+	if w.salvaged.unsealed {
+		e.Sealed = max(e.Sealed, e.Number+1)
+	}
 	if err == nil {
 		err = fill(a)
 	}

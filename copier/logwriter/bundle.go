@@ -229,6 +229,9 @@ func (w *Writer) inlineFrames(ctx context.Context, first uint64, n int) ([]inlin
 			if err == nil {
 				err = e.Check(w.name, number)
 			}
+			if err == nil {
+				err = e.CheckInline(int64(len(b) - header))
+			}
 			switch {
 			case isUnreadable(err) && ctx.Err() == nil:
 				w.o.Logger.Warn("an entry is in no bundle", "name", w.name, "entry", number, "err", err)

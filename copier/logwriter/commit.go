@@ -29,6 +29,7 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 			a.e.Appended = before
 		}
 	}
+	a.e.Inline = int64(len(a.f.inline))
 	header, err := remotelog.EncodeEntry(a.e)
 	if err != nil {
 		return Result{}, fmt.Errorf("append entry %d: %w", a.e.Number, err)

@@ -66,9 +66,10 @@ type copying struct {
 	o              CopyOptions
 	source, copied *logrep.Log
 
-	there   uint64 // the newest entry of the copy, before
-	whole   uint64 // the entry with which it was complete, before
-	gaps    bool   // nobody reads the copy yet, so entries may be missing that were pruned
+	there   uint64           // the newest entry of the copy, before
+	whole   uint64           // the entry with which it was complete, before
+	gaps    bool             // nobody reads the copy yet, so entries may be missing that were pruned
+	newest  *remotelog.Entry // of the source
 	entries []logrep.Item
 	packs   []store.Info
 	sums    packSums
@@ -89,6 +90,7 @@ func (c *copying) run(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("the source is damaged: %w", err)
 	}
+	c.newest = head.Entry
 	if err := c.compare(ctx, head); err != nil {
 		return err
 	}
@@ -223,13 +225,14 @@ func (c *copying) copyPacks(ctx context.Context) error {
 			if store.IsNotExist(err) {
 				return nil // pruned meanwhile
 			}
-			if err == nil {
-				err = verifyFrames(body)
-			}
 			id, _ := remotelog.ParsePackKey(c.name, info.Key)
+			var frames []byte
+			if err == nil {
+				frames, err = c.verifyPack(id, body)
+			}
 			switch {
 			case err == nil:
-				c.sums.add(id, packSum{int64(len(body)), manifest.Sum(body)})
+				c.sums.add(id, packSum{int64(len(body)), manifest.Sum(frames)})
 				return c.putPack(ctx, info.Key, body)
 			case isUnreadable(err) && c.isBundle(ctx, id):
 				return nil // it is made anew
@@ -248,14 +251,31 @@ func (c *copying) putPack(ctx context.Context, key string, body []byte) error {
 	return nil
 }
 
-// verifyFrames checks frames that follow each other.
+// verifyPack checks a pack, and returns it without its seal.
+func (c *copying) verifyPack(id remotelog.ObjectID, body []byte) ([]byte, error) {
+	frames := body[:max(0, len(body)-remotelog.SealSize)]
+	if err := remotelog.CheckSeal(body[len(frames):], c.name, id, int64(len(body))); err != nil {
+		if c.newest.HasSeal(id) {
+			return nil, fmt.Errorf("it was cut, or is another one: %w", err)
+		}
+		frames = body // an older program made it
+	}
+	return frames, verifyFrames(frames)
+}
+
+// verifyFrames checks frames that follow each other, without a seal.
 func verifyFrames(b []byte) error {
 	for len(b) > 0 {
-		_, n, err := remotelog.FrameLen(b)
-		if err == nil && n > len(b) {
+		kind, n, err := remotelog.FrameLen(b)
+		switch {
+		case err != nil:
+		case n > len(b):
 			err = fmt.Errorf("%w: it ends within a frame", remotelog.ErrCorrupt)
-		}
-		if err == nil {
+		case kind == remotelog.KindSeal:
+			err = fmt.Errorf("%w: a seal where none is to be", remotelog.ErrCorrupt)
+		case kind > remotelog.KindSeal: // it is of a program to come
+			err = remotelog.CheckFrame(b[:n])
+		default:
 			_, _, err = remotelog.OpenFrame(b[:n])
 		}
 		if err != nil {
@@ -315,6 +335,9 @@ func (c *copying) copyEntries(ctx context.Context) error {
 		}
 		if err == nil && last != nil && last.Number == e.Number-1 && sum != e.Previous {
 			err = fmt.Errorf("%w: the entry before it is another one", remotelog.ErrCorrupt)
+		}
+		if err == nil {
+			err = e.CheckInline(int64(len(res.body) - n))
 		}
 		if err == nil {
 			err = verifyFrames(res.body[n:])

@@ -16,8 +16,8 @@ type packSums struct {
 }
 
 type packSum struct {
-	size int64
-	sum  manifest.Fingerprint // zero if it was there before
+	size int64                // with the seal, if it has one
+	sum  manifest.Fingerprint // without; zero if it was there before
 }
 
 func (p *packSums) add(id remotelog.ObjectID, s packSum) {
@@ -34,7 +34,8 @@ func (p *packSums) has(u *remotelog.Bundle) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, ok := p.sums[u.Pack]
-	return ok && s.size == u.Size() && (s.sum == u.Sum || s.sum == manifest.Fingerprint{})
+	extra := s.size - u.Size()
+	return ok && (extra == 0 || extra == remotelog.SealSize) && (s.sum == u.Sum || s.sum == manifest.Fingerprint{})
 }
 
 // isBundle says whether a pack is a bundle.
@@ -86,6 +87,9 @@ func (c *copying) bundle(ctx context.Context, u *remotelog.Bundle) []byte {
 	}
 	if manifest.Sum(body) != u.Sum {
 		return nil
+	}
+	if c.newest.HasSeal(u.Pack) {
+		body = remotelog.AppendSeal(body, c.name, u.Pack)
 	}
 	return body
 }

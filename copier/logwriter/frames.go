@@ -164,9 +164,10 @@ func (f *frames) upload() error {
 	return f.send(body, has)
 }
 
-// send begins to upload a pack, and keeps body.
+// send begins to upload a pack with these frames, and its seal. It keeps body.
 func (f *frames) send(body []byte, has object) error {
 	id := f.packID()
+	body = remotelog.AppendSeal(body, f.w.name, id)
 	f.part++
 	f.objects++
 	f.uploaded += int64(len(body))

@@ -48,6 +48,18 @@ func (h *head) blocks() []remotelog.Block {
 	return h.Entry.Blocks
 }
 
+// sealed returns from which entry on all packs have a seal, as the entry behind it is to say.
+func (h *head) sealed() uint64 {
+	switch {
+	case h.Head == nil:
+		return 1
+	case h.Entry.Sealed == 0:
+		// The program that appended it may have tried to append the next one, too, and have left packs without.
+		return h.number() + 2
+	}
+	return h.Entry.Sealed
+}
+
 // sum returns the fingerprint of its header.
 func (h *head) sum() manifest.Fingerprint {
 	if h.Head == nil {

@@ -10,8 +10,11 @@ import (
 	"github.com/boule-db/boule/remotelog"
 )
 
-// pagesMagic begins what Pages returns.
-const pagesMagic = "BOULEPG3"
+// What Pages returns begins with one of these.
+const (
+	pagesMagic    = "BOULEPG4"
+	unsealedMagic = "BOULEPG3" // that of programs whose packs had no seal; the rest is the same
+)
 
 const sumSize = 16
 
@@ -26,7 +29,11 @@ func (w *Writer) Pages() []byte {
 
 // encode is Pages by who has the lock.
 func (w *Writer) encode() []byte {
-	b := appendGrowth([]byte(pagesMagic), &w.grown)
+	magic := pagesMagic
+	if w.salvaged.unsealed {
+		magic = unsealedMagic
+	}
+	b := appendGrowth([]byte(magic), &w.grown)
 	b = appendObjects(b, w.known)
 	b = appendSalvage(b, &w.salvaged)
 	for chunk, k := range w.pages.chunks.All() { // the one used last comes last
@@ -50,11 +57,13 @@ func (w *Writer) Recall(b []byte) error {
 		return fmt.Errorf("recall pages: %w: %s", remotelog.ErrCorrupt, what)
 	}
 	end := len(b) - 8
-	if end < len(pagesMagic) || string(b[:len(pagesMagic)]) != pagesMagic || binary.BigEndian.Uint64(b[end:]) != xxh3.Hash(b[:end]) {
+	magic := string(b[:min(len(b), len(pagesMagic))])
+	if end < len(magic) || magic != pagesMagic && magic != unsealedMagic || binary.BigEndian.Uint64(b[end:]) != xxh3.Hash(b[:end]) {
 		return corrupt("it is not what was saved")
 	}
-	p := &parser{b[len(pagesMagic):end], true}
+	p := &parser{b[len(magic):end], true}
 	grown, known, salvaged := p.parseGrowth(), p.parseObjects(), p.parseSalvage()
+	salvaged.unsealed = magic == unsealedMagic && salvaged.number > 0
 	if !p.ok {
 		return corrupt("it ends within what helps")
 	}

@@ -102,20 +102,24 @@ func FuzzRecall(f *testing.F) {
 	memorize(w, 3, 3)
 	w.grown = growth{small: 3, bytes: 4, raw: 5, size: 6, need: 7}
 	w.known[remotelog.ObjectID{Entry: 8}] = object{9, 10, 11}
-	w.salvaged = salvage{12, map[manifest.Fingerprint]remotelog.Place{
+	w.salvaged = salvage{number: 12, places: map[manifest.Fingerprint]remotelog.Place{
 		{Hi: 13}: {Object: remotelog.ObjectID{Entry: 12, Part: 1, Nonce: 14}, Offset: 15, Length: 16},
 	}}
 	whole := w.Pages()
 	f.Add(whole[len(pagesMagic) : len(whole)-8])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		b = append([]byte(pagesMagic), b...)
+		magic := pagesMagic
+		if len(b)%2 > 0 {
+			magic = unsealedMagic
+		}
+		b = append([]byte(magic), b...)
 		b = binary.BigEndian.AppendUint64(b, xxh3.Hash(b))
 		w := New(s, s, "replica", Options{})
 		err := w.Recall(b)
 		switch {
 		case err == nil:
 			again := New(s, s, "replica", Options{})
-			if err := again.Recall(w.Pages()); err != nil || again.grown != w.grown || !maps.Equal(again.known, w.known) {
+			if err := again.Recall(w.Pages()); err != nil || again.grown != w.grown || !maps.Equal(again.known, w.known) || again.salvaged.unsealed != w.salvaged.unsealed {
 				t.Errorf("what was recalled is not recalled again: %v", err)
 			}
 		case !errors.Is(err, remotelog.ErrCorrupt):

@@ -17,6 +17,8 @@ const maxSalvage = 1 << 20
 type salvage struct {
 	number uint64 // of the entry
 	places map[manifest.Fingerprint]remotelog.Place
+	// unsealed says that packs of that entry may have no seal: they are of an older program.
+	unsealed bool
 }
 
 // A whole is a chunk that was made a frame of its own.
