@@ -68,7 +68,8 @@ type CheckStats struct {
 }
 
 // Check looks whether everything is there that the entries which were kept need: every header and every index block
-// is read and verified, and all frames that they name lie within objects of the list; CheckOptions say which data are read too.
+// is read and verified, and all frames that they name lie within objects of the list; CheckOptions say which data are read too. Whoever
+// needs them, entries are as long as they say, and the last bytes of each pack are its seal: one that was cut, or is another, is found without its data.
 // fault is called with everything that is wrong, by one goroutine at a time; what is wrong with an object as a whole
 // is told once. The error is about something else, which ended the check.
 //
@@ -83,6 +84,8 @@ func (l *Log) Check(ctx context.Context, opts *CheckOptions, fault func(*Fault))
 		seen:   map[manifest.Fingerprint]bool{},
 		told:   map[remotelog.Place]bool{},
 		needed: map[remotelog.ObjectID]*spans{},
+
+		unsealed: map[remotelog.ObjectID]bool{},
 	}
 	if opts != nil {
 		c.opts = *opts
@@ -115,10 +118,12 @@ type checker struct {
 	needed  map[remotelog.ObjectID]*spans // where frames that are needed lie, if data are read
 	last    *Head                         // the entry before, if it is sound
 	newest  *remotelog.Entry              // nil if it is damaged
+	sound   *remotelog.Entry              // the newest that is not; nil if there is none
 
 	mu         sync.Mutex // guards the following, and is held while fault is called
 	told       map[remotelog.Place]bool
-	toldPruned bool // that the list of pruned entries is damaged or gone
+	unsealed   map[remotelog.ObjectID]bool // packs that were told to lack their seal
+	toldPruned bool                        // that the list of pruned entries is damaged or gone
 	stats      CheckStats
 }
 
@@ -188,6 +193,9 @@ func (c *checker) run(ctx context.Context) error {
 			c.stats.Unused++
 			c.stats.UnusedBytes += size
 		}
+	}
+	if err := c.seals(ctx); err != nil {
+		return err
 	}
 	if err := c.unneeded(ctx); err != nil {
 		return err
@@ -310,8 +318,10 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 		return c.bad(f.err)
 	}
 	e := f.head.Entry
-	c.last, c.newest = f.head, e
-	c.sizes[remotelog.ObjectID{Entry: e.Number}] = item.Info.Size - int64(f.head.HeaderLen)
+	c.last, c.newest, c.sound = f.head, e, e
+	if err := c.inline(e, item.Info.Size-int64(f.head.HeaderLen)); err != nil {
+		return err
+	}
 	if c.pruned.Has(e.Number) {
 		c.last = nil
 		return nil
@@ -339,6 +349,18 @@ func (c *checker) entry(ctx context.Context, item Item, f found) error {
 		}
 	}
 	return nil
+}
+
+// inline notes how many bytes the object of e has behind its header, and looks whether it should.
+func (c *checker) inline(e *remotelog.Entry, n int64) error {
+	id := remotelog.ObjectID{Entry: e.Number}
+	c.sizes[id] = n
+	err := e.CheckInline(n)
+	if err == nil || c.lost[id] {
+		return nil
+	}
+	c.lost[id] = true
+	return c.bad(c.l.inHeader(e, err))
 }
 
 // bundle checks a bundle that was made for e. It is a second copy, but the entry says that it is there.

@@ -94,13 +94,17 @@ func (c *checker) unneeded(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.g.jobs)
 	for id, size := range c.sizes {
-		if c.lost[id] || id.Part == 0 && headers[id.Entry] == 0 {
+		if c.lost[id] || c.unsealed[id] || id.Part == 0 && headers[id.Entry] == 0 {
 			continue // told already
 		}
-		for _, s := range c.needed[id].gaps(size) {
+		end := size
+		if c.hasSeal(id) { // which was read
+			end = max(0, size-remotelog.SealSize)
+		}
+		for _, s := range c.needed[id].gaps(end) {
 			p := remotelog.Place{Object: id, Offset: s.first, Length: s.end - s.first}
 			if gctx.Err() == nil && c.chosen(placeSum(p)) {
-				g.Go(func() error { return c.frames(gctx, p, headers[id.Entry]) })
+				g.Go(func() error { return c.frames(gctx, p, headers[id.Entry], size) })
 			}
 		}
 	}
@@ -110,8 +114,9 @@ func (c *checker) unneeded(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// frames reads frames that follow each other, up to the first that is damaged.
-func (c *checker) frames(ctx context.Context, p remotelog.Place, header int64) (err error) {
+// frames reads frames that follow each other in an object with so many bytes of frames, up to the first that is damaged. Those of kinds that are unknown are
+// of programs to come.
+func (c *checker) frames(ctx context.Context, p remotelog.Place, header, size int64) (err error) {
 	base := int64(0)
 	if p.Object.Part == 0 {
 		base = header
@@ -129,9 +134,10 @@ func (c *checker) frames(ctx context.Context, p remotelog.Place, header int64) (
 	for at := p; at.Length > 0; {
 		frame = slices.Grow(frame[:0], remotelog.FrameHead)[:min(remotelog.FrameHead, at.Length)]
 		err := readNext(obj.Body, 0, frame)
+		var kind remotelog.Kind
 		n := 0
 		if err == nil {
-			_, n, err = remotelog.FrameLen(frame)
+			kind, n, err = remotelog.FrameLen(frame)
 		}
 		if err == nil && int64(n) > at.Length {
 			err = endsBefore
@@ -144,12 +150,23 @@ func (c *checker) frames(ctx context.Context, p remotelog.Place, header int64) (
 		if err == nil {
 			err = remotelog.CheckFrame(frame)
 		}
+		if err == nil && kind == remotelog.KindSeal {
+			err = c.lastFrame(frame, at, size)
+		}
 		if err != nil {
 			return c.bad(c.l.inFrame(at, fmt.Errorf("no state needs it, but: %w", err)))
 		}
 		at = remotelog.Place{Object: p.Object, Offset: at.End(), Length: p.End() - at.End()}
 	}
 	return nil
+}
+
+// lastFrame fails unless a seal at that place is that of the pack, and the end of it.
+func (c *checker) lastFrame(seal []byte, at remotelog.Place, size int64) error {
+	if at.Object.Part == 0 || at.End() != size {
+		return corrupt("a seal where none is to be")
+	}
+	return remotelog.CheckSeal(seal, c.l.name, at.Object, size)
 }
 
 // spans are parts of an object. The zero value, and nil, are none.

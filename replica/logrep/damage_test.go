@@ -81,6 +81,14 @@ func (o object) put(t testing.TB, b []byte) {
 // wantDamage reads and checks everything: nothing must have wrong bytes, and what fails must name one of these objects.
 func (w *writer) wantDamage(t *testing.T, what string, keys ...string) {
 	t.Helper()
+	if failures := w.wantFault(t, what, keys...); failures == 0 && keys[0] != remotelog.LatestKey(name) {
+		t.Errorf("%s: no read failed", what)
+	}
+}
+
+// wantFault is wantDamage for what a check must find, and perhaps nobody who reads. It returns how many reads failed.
+func (w *writer) wantFault(t *testing.T, what string, keys ...string) (failures int) {
+	t.Helper()
 	named := func(how string, err error) {
 		t.Helper()
 		if !errors.Is(err, remotelog.ErrCorrupt) && !errors.Is(err, store.ErrNotExist) && !errors.Is(err, remotelog.ErrVersion) {
@@ -93,7 +101,6 @@ func (w *writer) wantDamage(t *testing.T, what string, keys ...string) {
 		}
 		t.Errorf("%s: %s: the error does not name the object: %v", what, how, err)
 	}
-	failures := 0
 	for number, db := range w.states {
 		l := w.log()
 		h, err := l.Entry(t.Context(), number)
@@ -148,10 +155,18 @@ func (w *writer) wantDamage(t *testing.T, what string, keys ...string) {
 			t.Errorf("%s: check: the fault is with %q", what, f.Object)
 		}
 	}
-	latest := keys[0] == remotelog.LatestKey(name)
-	if len(list) == 0 || failures == 0 && !latest {
-		t.Errorf("%s: %d faults, %d failures of reads", what, len(list), failures)
+	if len(list) == 0 {
+		t.Errorf("%s: no fault, %d failures of reads", what, failures)
 	}
+	return failures
+}
+
+// sealAt returns where in an object its seal begins, or its end if it has none.
+func sealAt(o object, b []byte) int {
+	if _, ok := remotelog.ParsePackKey(name, o.key); ok {
+		return len(b) - remotelog.SealSize
+	}
+	return len(b)
 }
 
 func TestDamage(t *testing.T) {
@@ -169,11 +184,19 @@ func TestDamage(t *testing.T) {
 				b := bytes.Clone(whole)
 				b[at] ^= 1 << (i % 8)
 				o.put(t, b)
-				w.wantDamage(t, fmt.Sprintf("%s, byte %d of %d", o.key, at, len(b)), o.key)
+				what := fmt.Sprintf("%s, byte %d of %d", o.key, at, len(b))
+				if at < sealAt(o, whole) {
+					w.wantDamage(t, what, o.key)
+				} else if failures := w.wantFault(t, what, o.key); failures > 0 {
+					t.Errorf("%s: %d reads failed", what, failures)
+				}
 			}
 			for _, n := range []int{0, 1, 13, len(whole) / 2, len(whole) - 1} {
 				o.put(t, whole[:n])
-				w.wantDamage(t, fmt.Sprintf("%s, %d bytes of %d", o.key, n, len(whole)), o.key)
+				what := fmt.Sprintf("%s, %d bytes of %d", o.key, n, len(whole))
+				if failures := w.wantFault(t, what, o.key); failures == 0 && n < sealAt(o, whole) && o.key != remotelog.LatestKey(name) {
+					t.Errorf("%s: no read failed", what)
+				}
 			}
 			other := all[(k+1)%len(all)]
 			if latest := remotelog.LatestKey(name); o.s == other.s && o.key != latest && other.key != latest {

@@ -2,6 +2,7 @@ package logrep_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -183,7 +184,9 @@ type writer struct {
 	live     int64 // bytes of frames of the last entry
 	bundled  uint64
 	bundles  []remotelog.Bundle
-	named    int // how many bundles an entry names
+	named    int  // how many bundles an entry names
+	unsealed bool // as by a program that writes no seals
+	sealed   uint64
 
 	states map[uint64]*database // by entry
 }
@@ -234,11 +237,19 @@ func (f *frames) add(pack bool, kind remotelog.Kind, raw []byte) remotelog.Place
 
 func (f *frames) cut() {
 	if len(f.pack) > 0 {
-		_, err := f.w.packs.Put(context.Background(), remotelog.PackKey(name, f.id), f.pack, store.Condition{IfAbsent: true})
+		_, err := f.w.packs.Put(context.Background(), remotelog.PackKey(name, f.id), f.w.seal(f.pack, f.id), store.Condition{IfAbsent: true})
 		check(f.w.t, err)
 		f.pack = nil
 		f.id.Part++
 	}
+}
+
+// seal seals a pack, unless there are to be no seals.
+func (w *writer) seal(pack []byte, id remotelog.ObjectID) []byte {
+	if w.unsealed {
+		return pack
+	}
+	return remotelog.AppendSeal(pack, name, id)
 }
 
 // append makes db the newest state.
@@ -264,6 +275,12 @@ func (w *writer) append(db *database, h how) *remotelog.Entry {
 	if h.bundle {
 		w.bundles = append(w.bundles, w.bundle(remotelog.ObjectID{Entry: number, Part: 1 << 30, Nonce: 1}))
 		e.Bundles, w.bundled = slices.Clone(w.bundles[max(0, len(w.bundles)-w.named):]), number
+	}
+	if w.unsealed {
+		w.sealed = 0
+	} else {
+		w.sealed = cmp.Or(w.sealed, number)
+		e.Sealed, e.Inline = w.sealed, int64(len(f.inline))
 	}
 	header, err := remotelog.EncodeEntry(e)
 	check(w.t, err)
@@ -310,7 +327,7 @@ func (w *writer) bundle(id remotelog.ObjectID) remotelog.Bundle {
 		body = append(body, b...)
 	}
 	u.Sum = manifest.Sum(body)
-	_, err := w.packs.Put(context.Background(), remotelog.PackKey(name, id), body, store.Condition{})
+	_, err := w.packs.Put(context.Background(), remotelog.PackKey(name, id), w.seal(body, id), store.Condition{})
 	check(w.t, err)
 	return u
 }

@@ -11,7 +11,7 @@ import (
 type Usage struct {
 	Entries, Packs int   // objects; the copy of the newest header, and the lists of what is pruned and of garbage, are not counted
 	Bytes          int64 // that they have
-	Live           int64 // of those, what the newest state needs: its header, and the frames that it names
+	Live           int64 // of those, what the newest state needs: its header, the frames that it names, and the seals of the packs that these are in
 	LiveObjects    int   // that these are in
 }
 
@@ -47,11 +47,15 @@ func (l *Log) Usage(ctx context.Context) (u Usage, err error) {
 	counted := map[remotelog.Place]bool{}
 	objects := map[remotelog.ObjectID]bool{{Entry: h.Entry.Number}: true}
 	count := func(p remotelog.Place) {
-		if !p.IsZero() && !counted[p] {
-			counted[p] = true
-			objects[p.Object] = true
-			u.Live += p.Length
+		if p.IsZero() || counted[p] {
+			return
 		}
+		counted[p] = true
+		u.Live += p.Length
+		if !objects[p.Object] && p.Object.Part > 0 && h.Entry.HasSeal(p.Object) {
+			u.Live += remotelog.SealSize
+		}
+		objects[p.Object] = true
 	}
 	for b := range h.Entry.Blocks {
 		count(h.Entry.Blocks[b].Stored)

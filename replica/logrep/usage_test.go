@@ -28,6 +28,9 @@ func TestUsage(t *testing.T) {
 	objects := map[remotelog.ObjectID]bool{{Entry: w.entry.Number}: true}
 	for p := range frames {
 		live += p.Length
+		if p.Object.Part > 0 && !objects[p.Object] {
+			live += remotelog.SealSize
+		}
 		objects[p.Object] = true
 	}
 	entries, packs, bytes := 0, 0, int64(0)
