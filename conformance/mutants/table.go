@@ -654,6 +654,46 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestRequestsOfOlderStates",
 	},
 	{
+		id: "seal-key", what: "a seal is right for any pack of that length",
+		edits: []edit{{"remotelog/seal.go", "	if !bytes.Equal(raw[:sumSize], ", "	if bytes.Equal(raw[:0], "}},
+		pkg:   "replica/logrep", test: "TestSwappedPacks",
+	},
+	{
+		id: "seal-length", what: "a seal is right wherever it is in its pack",
+		edits: []edit{{"remotelog/seal.go", "n != uint64(size-SealSize) {", "n > 1<<62 {"}},
+		pkg:   "replica/logrep", test: "TestCutPacks",
+	},
+	{
+		id: "seal-garbage", what: "check reads the seals of those packs only that states need",
+		edits: []edit{{"replica/logrep/checkseal.go", "		if !c.hasSeal(id) || ", "		if !c.hasSeal(id) || !c.used[id] || "}},
+		pkg:   "replica/logrep", test: "TestSwappedPacks",
+	},
+	{
+		id: "seal-pruned", what: "check takes a pack that was pruned meanwhile for one without its seal",
+		edits: []edit{{"replica/logrep/checkseal.go", "	case errors.Is(err, store.ErrNotExist):\n		return nil", "	case errors.Is(err, store.ErrUnknownOutcome):\n		return nil"}},
+		pkg:   "replica/logrep", test: "TestPackGoneMeanwhile",
+	},
+	{
+		id: "inline-cut", what: "check does not compare how long an entry is with what it says",
+		edits: []edit{{"replica/logrep/check.go", "	if err == nil || c.lost[id] {\n", "	if err == nil || c.sizes[id] >= 0 {\n"}},
+		pkg:   "replica/logrep", test: "TestCutEntries",
+	},
+	{
+		id: "seal-older", what: "packs are to have a seal that a program may have left which writes none",
+		edits: []edit{{"copier/logwriter/reader.go", "		return h.number() + 2\n", "		return h.number() + 1\n"}},
+		pkg:   "copier/logwriter", test: "TestOlderLogIsContinued",
+	},
+	{
+		id: "seal-salvage", what: "packs are to have a seal that are salvaged from a program which writes none",
+		edits: []edit{{"copier/logwriter/append.go", "	if w.salvaged.unsealed {\n", "	if w.salvaged.unsealed && w == nil {\n"}},
+		pkg:   "copier/logwriter", test: "TestOlderUploadIsContinued",
+	},
+	{
+		id: "seal-copied", what: "a pack that was cut is copied like one that never had a seal",
+		edits: []edit{{"copier/logwriter/copy.go", "		if c.newest.HasSeal(id) {\n", "		if c.newest == nil {\n"}},
+		pkg:   "copier/logwriter", test: "TestCopyOfUnneeded",
+	},
+	{
 		id: "durability", what: "the directory of a new journal is not synced",
 		edits: []edit{{"wasmvfs/journal_unix.go", "	return f.vfs.syncDirectory(dir)\n", "	_ = dir\n	return nil\n"}},
 		pkg:   "wasmvfs", test: "TestNewJournalIsDurable",

@@ -177,6 +177,7 @@ func TestBundlesOfDamaged(t *testing.T) {
 		13: func(b []byte) []byte { return b[:50] },
 		14: func(b []byte) []byte { b[13] = 2; return b }, // another version
 		15: func([]byte) []byte { return object(t, r.s, remotelog.EntryKey(testName, 16)) },
+		17: func(b []byte) []byte { return remotelog.AppendFrame(b, remotelog.KindChunk, []byte("more")) },
 	} {
 		key := remotelog.EntryKey(testName, number)
 		_, err := r.s.Put(t.Context(), key, spoil(object(t, r.s, key)), store.Condition{})
@@ -191,12 +192,12 @@ func TestBundlesOfDamaged(t *testing.T) {
 	}
 	for i, n := range e.Bundles[0].Lengths {
 		number := i + 1
-		if none := number == 1 || number == 10 || number >= 12 && number <= 15; none != (n == 0) {
+		if none := number == 1 || number == 10 || number >= 12 && number <= 15 || number == 17; none != (n == 0) {
 			t.Errorf("entry %d: %d bytes", number, n)
 		}
 	}
-	for _, number := range []int{10, 13, 14, 15} {
-		if got := log.String(); strings.Count(got, "is in no bundle") != 4 || !strings.Contains(got, fmt.Sprintf("entry=%d ", number)) {
+	for _, number := range []int{10, 13, 14, 15, 17} {
+		if got := log.String(); strings.Count(got, "is in no bundle") != 5 || !strings.Contains(got, fmt.Sprintf("entry=%d ", number)) {
 			t.Errorf("entry %d: logged: %s", number, got)
 		}
 	}
