@@ -16,7 +16,7 @@ import (
 
 // CheckOptions configure [Check]. Nil is the same as the zero value.
 type CheckOptions struct {
-	// Percent is how much of the data is fetched and verified: 0 is none, 100 and more is all. Which, is chosen at
+	// Percent is how much of the data is fetched and verified: 0 is none but the end of each pack, 100 and more is all. Which, is chosen at
 	// random.
 	Percent int
 	// Jobs is how many requests are under way at a time; 0 means 16.

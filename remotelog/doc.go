@@ -6,7 +6,7 @@
 // makes say where in the store each chunk is, by the frames that have its pages. Frames lie
 // in the object of an entry, behind its header, or in packs. [AppendFrame] makes them of
 // chunks, of pages of chunks ([AppendDeltas]) and of index blocks ([AppendIndex]), which are
-// what entries know about 4096 successive chunks.
+// what entries know about 4096 successive chunks. A pack ends with a seal ([AppendSeal]), which says which pack it is, and how long.
 //
 // Everything that is decoded is checked: no entry or frame that has one bit altered, or breaks a
 // rule of the format, gets out of [DecodeEntry] or [DecodeFrame], no list of chunks that differs from

@@ -15,8 +15,9 @@ import (
 
 const checkHelp = `Check verifies the replica of the database that was at PATH (on --hostname), or that a boule:// reference
 names, in every configured store. Of a replica in the layout log, every state that it keeps ('boule history') must
-be whole: all entries and indexes are read, and what they name must be there. In the layout chunks the manifest and
-its index blocks are read, and the store is asked for every chunk.
+be whole: the header of every entry, all indexes, and the end of every pack are read, what they name must be there, and each
+object must be the one that was put there, as long as it was, also those that wait to be removed. In the layout chunks the
+manifest and its index blocks are read, and the store is asked for every chunk.
 
 --read-data also fetches all data, and compares them with their fingerprints, as a restore would, and what objects have
 that no state needs; --read-data-subset N% does so with about N percent, others each time. A state that is gone, and was not

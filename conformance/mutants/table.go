@@ -694,6 +694,11 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestCopyOfUnneeded",
 	},
 	{
+		id: "seal-repair", what: "what lies in a pack without its seal is not repaired, so that the pack stays for ever",
+		edits: []edit{{"replica/logrep/examine.go", "		err = x.unsealedParts(ctx, e, d)\n", "		err = nil\n"}},
+		pkg:   "copier/logwriter", test: "TestUnsealedIsRepaired",
+	},
+	{
 		id: "durability", what: "the directory of a new journal is not synced",
 		edits: []edit{{"wasmvfs/journal_unix.go", "	return f.vfs.syncDirectory(dir)\n", "	_ = dir\n	return nil\n"}},
 		pkg:   "wasmvfs", test: "TestNewJournalIsDurable",

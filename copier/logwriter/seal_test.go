@@ -326,3 +326,64 @@ func TestCopyOfUnneeded(t *testing.T) {
 		put(t, p.s.Store, key, whole)
 	}
 }
+
+// TestUnsealedIsRepaired takes their seals from packs that the newest state needs: nothing else is wrong with them, but who examines it has what lies in them
+// uploaded again, and prune removes them.
+func TestUnsealedIsRepaired(t *testing.T) {
+	newest := func(p *past) *logrep.Head {
+		h, d := examine(t, p.s)
+		if !d.Empty() {
+			t.Fatalf("before: %+v", d)
+		}
+		return h
+	}
+	needed := map[string]int{} // packs, and how many chunks lie in them
+	p := newPast(t, 25, time.Hour)
+	h := newest(p)
+	r := newReading(t, p.s, h.Entry.Number)
+	for i := range manifest.Count(h.Entry.Size) {
+		seen := map[string]bool{}
+		for _, l := range r.block(i / manifest.BlockChunks)[i%manifest.BlockChunks].Layers {
+			if key := remotelog.PackKey(testName, l.Frame.Object); l.Frame.Object.Part > 0 && !seen[key] {
+				seen[key] = true
+				needed[key]++
+			}
+		}
+	}
+	if len(needed) < 3 {
+		t.Fatalf("needed are %v", needed)
+	}
+	nonce := func(key string) string { return key[:len(key)-16] } // which is another one each time
+	for key, chunks := range needed {
+		p := newPast(t, 25, time.Hour)
+		for _, k := range keys(t, p.s, remotelog.PackPrefix(testName)) {
+			if nonce(k) == nonce(key) {
+				key = k
+			}
+		}
+		b := object(t, p.s, key)
+		put(t, p.s.Store, key, b[:len(b)-remotelog.SealSize])
+		_, d := examine(t, p.s)
+		if len(d.Blocks) == 0 && len(d.Chunks) != chunks || d.Entry {
+			t.Errorf("%s: %d blocks and %d chunks are damaged, and %d lie in it", key, len(d.Blocks), len(d.Chunks), chunks)
+		}
+		p.w.Suspect(d)
+		res, err := p.w.Append(t.Context(), p.d.m, p.d)
+		check(t, err)
+		p.states[res.Entry] = bytes.Clone(p.d.data)
+		if after, d := examine(t, p.s); after.Entry.Number != res.Entry || !d.Empty() {
+			t.Errorf("entry %d, damaged %+v", after.Entry.Number, d)
+		}
+		check(t, p.w.RefreshLatest(t.Context()))
+		if faults := quick(t, p.s); !slices.Equal(faults, []string{key}) {
+			t.Errorf("%s: repaired, faults with %q", key, faults)
+		}
+		p.prune(logwriter.Policy{Last: 1})
+		p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
+		p.prune(logwriter.Policy{Last: 1})
+		if faults := quick(t, p.s); len(faults) > 0 {
+			t.Errorf("%s: pruned, faults with %q", key, faults)
+		}
+		sound(t, p.s)
+	}
+}

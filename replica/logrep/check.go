@@ -194,7 +194,7 @@ func (c *checker) run(ctx context.Context) error {
 			c.stats.UnusedBytes += size
 		}
 	}
-	if err := c.seals(ctx); err != nil {
+	if err := c.seals(ctx, c.damaged()); err != nil {
 		return err
 	}
 	if err := c.unneeded(ctx); err != nil {

@@ -4,24 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/store"
 )
 
-// seals reads the last bytes of all packs that are to have a seal. What is put in the place of another pack, or cut, is else only noticed if a
+// seals reads the last bytes of the packs that are to have a seal. What is put in the place of another pack, or cut, is else only noticed if a
 // state needs what is not there any more.
-func (c *checker) seals(ctx context.Context) error {
-	told := map[remotelog.ObjectID]bool{}
-	for p := range c.told {
-		told[p.Object] = true
-	}
+func (c *checker) seals(ctx context.Context, skip map[remotelog.ObjectID]bool) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.g.jobs)
 	for id, size := range c.sizes {
-		if !c.hasSeal(id) || c.lost[id] || told[id] {
+		if !c.hasSeal(id) || skip[id] {
 			continue
 		}
 		if gctx.Err() != nil {
@@ -63,5 +62,53 @@ func (c *checker) seal(ctx context.Context, id remotelog.ObjectID, size int64) e
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unsealed[id] = true
+	return nil
+}
+
+// damaged returns the objects of which something was told already.
+func (c *checker) damaged() map[remotelog.ObjectID]bool {
+	all := maps.Clone(c.lost)
+	for p := range c.told {
+		all[p.Object] = true
+	}
+	return all
+}
+
+// unsealedParts has all that e needs of packs without their seal counted as damaged, though it may be sound: these packs are not what they were,
+// and nothing but that keeps them from being pruned.
+func (c *checker) unsealedParts(ctx context.Context, e *remotelog.Entry, d *Damage) error {
+	c.sound, c.sizes, c.unsealed = e, map[remotelog.ObjectID]int64{}, map[remotelog.ObjectID]bool{}
+	for info, err := range c.l.packs.List(ctx, remotelog.PackPrefix(c.l.name)) {
+		if err != nil {
+			return err
+		}
+		if id, ok := remotelog.ParsePackKey(c.l.name, info.Key); ok && c.used[id] {
+			c.sizes[id] = info.Size
+		}
+	}
+	if err := c.seals(ctx, nil); err != nil || len(c.unsealed) == 0 {
+		return err
+	}
+	for b := range e.Blocks {
+		if d.Blocks[b] {
+			continue
+		}
+		if c.unsealed[e.Blocks[b].Stored.Object] || c.unsealed[e.Blocks[b].Patch.Object] {
+			d.Blocks[b] = true
+			continue
+		}
+		chunks, err := c.l.Block(ctx, e, b)
+		if err != nil {
+			if err = c.bad(err); err != nil {
+				return err
+			}
+			d.Blocks[b] = true
+		}
+		for place := range chunks {
+			if slices.ContainsFunc(chunks[place].Layers, func(l remotelog.Layer) bool { return c.unsealed[l.Frame.Object] }) {
+				d.Chunks[b*manifest.BlockChunks+place] = true
+			}
+		}
+	}
 	return nil
 }

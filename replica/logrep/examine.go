@@ -20,11 +20,12 @@ type Damage struct {
 // Empty says whether there is none.
 func (d *Damage) Empty() bool { return d == nil || len(d.Blocks)+len(d.Chunks) == 0 && !d.Entry }
 
-// Examine fetches and verifies all that the state needs which e describes, as a restore does without the second copies in bundles. fault is called with everything that is
+// Examine fetches and verifies all that the state needs which e describes, as a restore does without the second copies in bundles. What lies in packs that lack their
+// seal is damaged, too: nobody should rely on it. fault is called with everything that is
 // wrong, once for an object that is gone, by one goroutine at a time. The error is about something else, which ended it.
 func (l *Log) Examine(ctx context.Context, e *remotelog.Entry, fault func(*Fault)) (*Damage, error) {
 	gone := map[string]bool{} // that were told
-	x := &checker{l: l, told: map[remotelog.Place]bool{}, stopped: ctx.Err, fault: func(f *Fault) {
+	x := &checker{l: l, told: map[remotelog.Place]bool{}, used: map[remotelog.ObjectID]bool{}, stopped: ctx.Err, fault: func(f *Fault) {
 		missing := errors.Is(f, store.ErrNotExist)
 		if !missing || !gone[f.Object] {
 			fault(f)
@@ -39,10 +40,13 @@ func (l *Log) Examine(ctx context.Context, e *remotelog.Entry, fault func(*Fault
 		return nil
 	}
 	g := newGatherer(l, defaultJobs, sound)
-	g.bad = x.bad
-	err := x.examine(ctx, e, g, d)
+	g.bad, x.g = x.bad, g
+	err := x.examine(ctx, e, d)
 	if err == nil {
 		err = g.flush(ctx)
+	}
+	if err == nil {
+		err = x.unsealedParts(ctx, e, d)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("examine %s: %w", l.name, err)
@@ -51,8 +55,9 @@ func (l *Log) Examine(ctx context.Context, e *remotelog.Entry, fault func(*Fault
 }
 
 // examine has all chunks of e fetched.
-func (c *checker) examine(ctx context.Context, e *remotelog.Entry, g *gatherer, d *Damage) error {
+func (c *checker) examine(ctx context.Context, e *remotelog.Entry, d *Damage) error {
 	for b := range e.Blocks {
+		c.used[e.Blocks[b].Stored.Object], c.used[e.Blocks[b].Patch.Object] = true, true
 		chunks, err := c.l.Block(ctx, e, b)
 		if err != nil {
 			d.Blocks[b] = true
@@ -63,10 +68,13 @@ func (c *checker) examine(ctx context.Context, e *remotelog.Entry, g *gatherer, 
 			if len(chunks[place].Layers) == 0 {
 				continue // zeros
 			}
+			for _, l := range chunks[place].Layers {
+				c.used[l.Frame.Object] = true
+			}
 			c.mu.Lock()
 			d.Chunks[i] = true // until it is found to be sound
 			c.mu.Unlock()
-			err = g.add(ctx, e, i, &chunks[place])
+			err = c.g.add(ctx, e, i, &chunks[place])
 		}
 		if err != nil {
 			return err
