@@ -127,7 +127,7 @@ func (c *Copier) flushed(e *entry, out outcome) outcome {
 	e.notBefore, e.keepUntil = out.allowedAt, out.restedAt
 	c.note(e, out, time.Now(), true)
 	if !out.later.IsZero() && !c.closed {
-		c.enqueue(e, e.earliest(out.later))
+		c.enqueue(e, e.again(out.later))
 		c.dispatch()
 	}
 	return out

@@ -260,23 +260,27 @@ func (e *entry) overdue() bool {
 	return false
 }
 
-// logBurst is how many snapshots in a row need not wait longer than others do in layouts that upload one manifest for each.
-const logBurst = 3
+// Each snapshot in the log layout is two puts, as there is a copy of its header. So that a minute of commits costs no more requests than
+// where there is one, with what it takes to open the log and to compact it, they come logSlower times as slowly, but for the first logBurst.
+const (
+	logBurst  = 2
+	logSlower = 2.2
+)
 
-// space says when the next snapshot may be appended. Each is two puts, as there is a copy of its header, so in the long run it
-// takes the time of two.
+// space says when the next snapshot may be appended.
 func (e *entry) space(spacing time.Duration) {
 	now := time.Now()
 	if spacing <= 0 {
 		e.allowedAt = now
 		return
 	}
+	every := time.Duration(logSlower * float64(spacing))
 	if e.pace == nil {
-		e.pace = rate.NewLimiter(rate.Every(2*spacing), logBurst)
+		e.pace = rate.NewLimiter(rate.Every(every), logBurst)
 	}
 	e.pace.AllowN(now, 1)
 	until := func(tokens float64) time.Duration {
-		return time.Duration((tokens - e.pace.TokensAt(now)) * float64(2*spacing))
+		return time.Duration((tokens - e.pace.TokensAt(now)) * float64(every))
 	}
 	e.allowedAt, e.restedAt = now.Add(max(spacing, until(1))), now.Add(until(logBurst))
 }

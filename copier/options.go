@@ -26,7 +26,7 @@ type Options struct {
 	// Logger gets failures, recoveries and repairs. Nil discards them.
 	Logger *slog.Logger
 
-	Spacing        time.Duration // least time between manifest uploads of one spool; 1.1s. In the long run twice that in the log layout
+	Spacing        time.Duration // least time between manifest uploads of one spool; 1.1s. More in the log layout, as long as commits go on
 	Rescan         time.Duration // one spool is looked at for forgotten work this often; 5s
 	Workers        int           // concurrent passes; 8
 	ChunkUploads   int           // concurrent chunk uploads of one pass; 8

@@ -36,6 +36,7 @@ func TestReport(t *testing.T) {
 						time.Sleep(time.Second)
 					}
 					if i == 1 { // while nobody writes, nothing is told anew
+						time.Sleep(10 * time.Second) // what comes then is tried at once
 						s.SetPlan(storefault.Always(storefault.Fault{Fail: true}))
 						d.commit(1)
 						c.Notify(d.key)

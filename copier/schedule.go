@@ -44,6 +44,14 @@ func (e *entry) earliest(now time.Time) time.Time {
 	return at
 }
 
+// again returns when a pass may start that the one before has asked for: whatever the spacing, which it knows. Callers hold mu.
+func (e *entry) again(at time.Time) time.Time {
+	if e.retryAt.After(at) {
+		return e.retryAt
+	}
+	return at
+}
+
 // enqueue makes a pass due at the time, or earlier if one was. Callers hold mu and dispatch.
 func (c *Copier) enqueue(e *entry, at time.Time) {
 	switch e.state {
@@ -203,7 +211,7 @@ func (c *Copier) settle(e *entry, out outcome) {
 	case e.noted.Load(), out.more:
 		c.enqueue(e, e.earliest(now))
 	case !out.later.IsZero():
-		c.enqueue(e, e.earliest(out.later))
+		c.enqueue(e, e.again(out.later))
 	}
 	c.dropIdle(e)
 }

@@ -455,7 +455,7 @@ var mutants = []mutant{
 	},
 	{
 		id: "latest-pace", what: "the copy of the newest header is put as often as somebody flushes",
-		edits: []edit{{"copier/logwriter/latest.go", "	return p.tried.Add(latestSpacing)\n", "	return p.tried\n"}},
+		edits: []edit{{"copier/logwriter/latest.go", "	lack := max(1-p.limit.TokensAt(p.tried), 0)\n", "	lack := 0.0\n"}},
 		pkg:   "copier/logwriter", test: "TestLatestDue",
 	},
 	{

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/replica/logrep"
@@ -16,10 +18,11 @@ import (
 // latestTries bounds how often a latestCopy looks again what others have put.
 const latestTries = 4
 
-// When the copy of the newest entry is due: at once, but not so often that stores refuse it, as some do with more than one put of a key in a second
+// When the copy of the newest entry is due: at once, but not so often that stores refuse it for long, as some do with more than one put of a key in a second
 // (https://developers.cloudflare.com/r2/platform/limits).
 const (
 	latestSpacing = time.Second
+	latestBurst   = 8               // that need not keep it
 	latestRetry   = time.Minute     // after a failure; twice that after the next, and so on
 	maxLatestWait = 6               // times that it is doubled
 	latestTime    = 5 * time.Second // for one: snapshots wait for it, and a flush whose entry is there
@@ -58,8 +61,13 @@ func (c *latestCopy) isOther(h *latestCopy) bool {
 
 // A latestPace says how often the copy is refreshed.
 type latestPace struct {
+	limit    *rate.Limiter
 	tried    time.Time // when it was refreshed last, or was to be
 	failures int       // since it was
+}
+
+func newLatestPace() latestPace {
+	return latestPace{limit: rate.NewLimiter(rate.Every(latestSpacing), latestBurst)}
 }
 
 // again is when the copy may be refreshed again.
@@ -67,7 +75,8 @@ func (p *latestPace) again() time.Time {
 	if p.failures > 0 {
 		return p.tried.Add(latestRetry << min(p.failures-1, maxLatestWait))
 	}
-	return p.tried.Add(latestSpacing)
+	lack := max(1-p.limit.TokensAt(p.tried), 0)
+	return p.tried.Add(time.Duration(lack * float64(latestSpacing)))
 }
 
 // refresh refreshes the copy of the newest entry if so many were appended since, whoever calls or does not call RefreshLatest: readers find the newest one
@@ -88,6 +97,7 @@ func (w *Writer) putLatest(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, latestTime)
 	defer cancel()
 	w.pace.tried = w.o.Now()
+	w.pace.limit.AllowN(w.pace.tried, 1)
 	err := w.latest.put(ctx, w.last, w.plain == yes)
 	switch {
 	case err == nil:

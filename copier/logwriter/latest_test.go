@@ -37,7 +37,7 @@ func TestLatestDue(t *testing.T) {
 	due := func(what string, want time.Duration) { // since it began; negative: never
 		t.Helper()
 		at := w.LatestDue()
-		if got := at.Sub(began); at.IsZero() != (want < 0) || want >= 0 && got != want {
+		if got := at.Sub(began); at.IsZero() != (want < 0) || want >= 0 && got.Round(time.Millisecond) != want {
 			t.Errorf("%s: due after %v (%v), want %v", what, got, at, want)
 		}
 	}
@@ -53,17 +53,24 @@ func TestLatestDue(t *testing.T) {
 	due("the first entry comes with its copy", -1)
 	pass(400 * time.Millisecond)
 	p.next()
-	due("soon after it", time.Second)
+	due("soon after it", 400*time.Millisecond)
 	pass(300 * time.Millisecond)
 	p.next()
-	due("an entry later", time.Second)
-	pass(300 * time.Millisecond)
+	due("an entry later", 700*time.Millisecond)
 	refresh()
 	due("refreshed", -1)
 	if n := copyOf(t, p.s); n != 3 {
 		t.Errorf("the copy is of entry %d", n)
 	}
-	pass(1500 * time.Millisecond)
+	for range 6 {
+		p.next()
+		due("another one", 700*time.Millisecond)
+		refresh()
+	}
+	p.next()
+	due("the ninth has to wait", time.Second)
+	pass(1800 * time.Millisecond)
+	refresh()
 	p.next()
 	due("after a pause", 2500*time.Millisecond)
 	fail = true

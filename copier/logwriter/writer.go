@@ -97,7 +97,7 @@ func New(packs, entries store.Store, name string, o Options) *Writer {
 		log:    logrep.New(packs, entries, name),
 		pages:  newPageMemory(o.Remember),
 		known:  make(map[remotelog.ObjectID]object),
-		latest: latestCopy{s: entries, name: name},
+		latest: latestCopy{s: entries, name: name}, pace: newLatestPace(),
 	}
 }
 
