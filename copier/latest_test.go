@@ -144,6 +144,40 @@ func TestLatestAfterCommits(t *testing.T) {
 	})
 }
 
+// TestLatestAfterCompaction: an entry that a compaction has made has a copy of its header at once, too.
+func TestLatestAfterCompaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := newRoot(t, nil)
+		b := newBucket()
+		d := newDatabase(t, root, "/data/a.db", logTarget, 20)
+		c := newCopier(t, &copier.Options{Open: opens(b)})
+		c.Add(root, d.key)
+		commits, before := uint64(0), uint64(0)
+		for compacted := 0; compacted < 2; {
+			if commits++; commits > 1000 {
+				t.Fatal("nothing is compacted")
+			}
+			d.commit(d.rand.IntN(20))
+			c.Notify(d.key)
+			synctest.Wait()
+			entry, copied := b.newest(t, d.name)
+			if copied != entry {
+				t.Fatalf("the newest entry is %d, its copy of %d", entry, copied)
+			}
+			if entry > before+1 {
+				compacted++
+			}
+			before = entry
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if entry, _ := b.newest(t, d.name); entry > before {
+				t.Fatalf("entry %d, it was %d", entry, before)
+			}
+		}
+		d.same(b)
+	})
+}
+
 // TestSpacingOfManyOpens: a program that opens its database for each commit pays no more than one that keeps it open.
 func TestSpacingOfManyOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

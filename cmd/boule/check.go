@@ -21,8 +21,8 @@ manifest and its index blocks are read, and the store is asked for every chunk.
 
 --read-data also fetches all data, and compares them with their fingerprints, as a restore would, and what objects have
 that no state needs; --read-data-subset N% does so with about N percent, others each time. A state that is gone, and was not
-pruned, is a fault. Only the last ones of a run of commits that is under way or was cut short, up to 15, can be gone unnoticed, if this machine
-was not the one that uploaded them, or was started anew since. Where the database is, 'boule sync --repair' uploads again what
+pruned, is a fault. Only one whose writer was killed just when it had put it, before it put the copy of its header, can be gone unnoticed, if this
+machine was not the one that uploaded it, or was started anew since. Where the database is, 'boule sync --repair' uploads again what
 its newest state needs.
 
 Exit status: 0 all is there and whole, 1 something is not (each fault is printed, with the object) or the store could not be asked,

@@ -469,6 +469,26 @@ var mutants = []mutant{
 		pkg:   "copier", test: "TestSpacingOfManyOpens",
 	},
 	{
+		id: "latest-tail", what: "check takes any bytes behind the copy of a header",
+		edits: []edit{{"remotelog/latest.go", "	if binary.BigEndian.Uint32(copied[at:]) != ", "	if at < 0 && binary.BigEndian.Uint32(copied[at:]) != "}},
+		pkg:   "remotelog", test: "TestTail",
+	},
+	{
+		id: "lately-read", what: "what a writer has just appended it reads to put it into bundles",
+		edits: []edit{{"copier/logwriter/lately.go", "	return part, part.frames != nil\n", "	return part, false\n"}},
+		pkg:   "copier/logwriter", test: "TestBundlesOfNewest",
+	},
+	{
+		id: "lately-forgotten", what: "bundles have what a log had that was lost",
+		edits: []edit{{"copier/logwriter/reader.go", "nil, nil, bundled{}, lately{}\n", "nil, nil, bundled{}, w.lately\n"}},
+		pkg:   "copier/logwriter", test: "TestBundlesOfAnothersLog",
+	},
+	{
+		id: "latest-compaction", what: "the entry of a compaction has no copy of its header until the next commit",
+		edits: []edit{{"copier/logpass.go", "	p.compact(ctx)\n	return p.refreshLatest(ctx)\n", "	p.compact(ctx)\n	return nil\n"}},
+		pkg:   "copier", test: "TestLatestAfterCompaction",
+	},
+	{
 		id: "latest-stale", what: "a copy of an older header replaces that of a newer one where the store can not tell",
 		edits: []edit{{"copier/logwriter/latest.go", "		w.latest.etag = \"\" // others", "		_ = \"\" // others"}},
 		pkg:   "copier/logwriter", test: "TestRefreshAfterSleep",

@@ -149,11 +149,11 @@ func (a *appending) bundle(ctx context.Context, what bundling, b Budget) (next u
 		}
 		for full := false; next <= what.last && !full && requests+others < b.Requests; {
 			n := min(a.w.o.Jobs, int(what.last-next)+1, b.Requests-requests-others)
-			parts, err := a.w.inlineFrames(ctx, next, n)
+			parts, gets, err := a.w.inlineFrames(ctx, next, n)
 			if err != nil {
 				return 0, nil, err
 			}
-			requests += n
+			requests += gets
 			for _, part := range parts {
 				if (part.bundles || part.sequence == last) && len(part.frames) > movedMost {
 					part.frames = nil
@@ -181,12 +181,12 @@ func (a *appending) bundle(ctx context.Context, what bundling, b Budget) (next u
 		}
 		made = append(made, u)
 	}
-	a.e.Bundles = lately(slices.Concat(list, made))
+	a.e.Bundles = newestBundles(slices.Concat(list, made))
 	return next, made, nil
 }
 
-// lately returns the last bundles of a list.
-func lately(list []remotelog.Bundle) []remotelog.Bundle {
+// newestBundles returns the last bundles of a list.
+func newestBundles(list []remotelog.Bundle) []remotelog.Bundle {
 	entries := 0
 	for i := len(list) - 1; i >= 0; i-- {
 		if entries >= bundleReach || entries+len(list[i].Lengths) > remotelog.MaxBundled {
@@ -204,15 +204,20 @@ type inlined struct {
 	bundles  bool   // it was made for a compaction, like one with the same state as the one before
 }
 
-// inlineFrames reads the frames of n successive entries.
-func (w *Writer) inlineFrames(ctx context.Context, first uint64, n int) ([]inlined, error) {
-	parts := make([]inlined, n)
+// inlineFrames returns the frames of n successive entries, and how many of these it had to read.
+func (w *Writer) inlineFrames(ctx context.Context, first uint64, n int) (parts []inlined, gets int, err error) {
+	parts = make([]inlined, n)
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range parts {
 		number := first + uint64(i)
 		if o, ok := w.known[remotelog.ObjectID{Entry: number}]; ok && o.size > bundleMost {
 			continue
 		}
+		if known, ok := w.lately.get(number); ok {
+			parts[i] = known
+			continue
+		}
+		gets++
 		g.Go(func() error {
 			b, info, err := w.begin(ctx, remotelog.EntryKey(w.name, number), bundleMost)
 			if store.IsNotExist(err) || err == nil && info.Size > bundleMost {
@@ -243,7 +248,7 @@ func (w *Writer) inlineFrames(ctx context.Context, first uint64, n int) ([]inlin
 			return nil
 		})
 	}
-	return parts, g.Wait()
+	return parts, gets, g.Wait()
 }
 
 // isUnreadable says whether an error of an entry will be the same next time.

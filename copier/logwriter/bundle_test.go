@@ -2,6 +2,7 @@ package logwriter_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -105,6 +106,45 @@ func TestBundles(t *testing.T) {
 	}
 	if entries < 512-128 || entries > 512+128 {
 		t.Errorf("entry %d names bundles of %d entries", next, entries)
+	}
+}
+
+// TestBundlesOfNewest: what a Writer has appended itself, lately and of no great length, it does not read to put it into a bundle.
+func TestBundlesOfNewest(t *testing.T) {
+	for _, long := range []bool{false, true} {
+		t.Run(fmt.Sprintf("long %v", long), func(t *testing.T) {
+			r := newRig(t, logwriter.Options{})
+			d := newChanging(bytes.Repeat([]byte("of text that is easy to compress "), 20*manifest.ChunkSize/32), 2)
+			for i := range 140 {
+				if long && i == 50 {
+					for j := range 20 {
+						d.set(1+j, random(pageSize, d.rnd.Uint64()))
+					}
+				}
+				d.set(1+i%300, append(random(200, d.rnd.Uint64()), make([]byte, pageSize-200)...))
+				d.commit()
+				_, err := r.w.Append(t.Context(), d.m, d)
+				check(t, err)
+			}
+			r.s.reset()
+			res, err := r.w.Compact(t.Context(), logwriter.Budget{Requests: 8})
+			check(t, err)
+			bundles := bundlesOf(t, r.s.Store)
+			entries := 0
+			for _, u := range bundles {
+				entries += len(u.Lengths)
+			}
+			if len(bundles) == 0 || res.Unchanged {
+				t.Fatalf("%d bundles: %+v", len(bundles), res)
+			}
+			want := 0
+			if long {
+				want = 1
+			}
+			if gets := r.s.verbs[store.VerbGet]; gets != want || entries != 140 {
+				t.Errorf("%d GETs for bundles of %d entries", gets, entries)
+			}
+		})
 	}
 }
 
@@ -232,6 +272,39 @@ func TestBundlesOfNewLog(t *testing.T) {
 	if len(list) == 0 || list[0].First != 1 || list[len(list)-1].End() < 20 {
 		t.Errorf("bundles: %+v", list)
 	}
+}
+
+// TestBundlesOfAnothersLog deletes the log under a writer, and another one of the same owner begins it anew, with as many entries.
+func TestBundlesOfAnothersLog(t *testing.T) {
+	r := newRig(t, logwriter.Options{})
+	d := newChanging(bytes.Repeat([]byte("of text that is easy to compress "), 20*manifest.ChunkSize/32), 2)
+	fill := func(w *logwriter.Writer) {
+		t.Helper()
+		for range 60 {
+			d.set(1+d.rnd.IntN(300), append(random(200, d.rnd.Uint64()), make([]byte, pageSize-200)...))
+			d.commit()
+			_, err := w.Append(t.Context(), d.m, d)
+			check(t, err)
+		}
+	}
+	fill(r.w)
+	for _, prefix := range []string{"log/", "packs/", "latest/"} {
+		for _, key := range keys(t, r.s, prefix) {
+			check(t, r.s.Delete(t.Context(), key))
+		}
+	}
+	fill(logwriter.New(r.s, r.s, testName, r.o))
+	if err := r.w.RefreshLatest(t.Context()); !errors.Is(err, logwriter.ErrLost) {
+		t.Errorf("refreshed: %v", err)
+	}
+	fill(r.w)
+	_, err := r.w.Compact(t.Context(), logwriter.Budget{})
+	check(t, err)
+	list := bundlesOf(t, r.s)
+	if len(list) == 0 || list[0].First != 1 || list[len(list)-1].End() < 100 {
+		t.Errorf("bundles: %+v", list)
+	}
+	sound(t, r.s.Store)
 }
 
 // TestPruneBundles prunes entries that bundles have the frames of.

@@ -58,6 +58,7 @@ func (a *appending) commit(ctx context.Context) (Result, error) {
 	w.head, w.sure, w.mine = &head{Head: w.last}, start, a.e.Number
 	w.appended = w.o.Now()
 	w.latest.appended(w.last)
+	w.lately.add(a.e, a.f.inline)
 	w.spent, w.owned = a.spent, true
 	for i := range a.known {
 		w.pages.set(&a.known[i])

@@ -3,7 +3,6 @@ package logwriter
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -28,8 +27,8 @@ func (w *Writer) isPlain() {
 }
 
 // probe finds out whether the store heeds conditions, once, and when there is an entry (errMoved: and that the log was lost): by a put of the copy of the newest
-// entry that must fail. A store that ignores the condition has a newer copy then, which is harmless. Random bytes behind the
-// header, which readers ignore, make each put another one: whoever looks what became of a put whose reply was lost must
+// entry that must fail. A store that ignores the condition has a newer copy then, which is harmless. A tail behind the
+// header, which readers ignore, makes each put another one: whoever looks what became of a put whose reply was lost must
 // not take what was there before for it.
 func (w *Writer) probe(ctx context.Context, h *head) error {
 	if w.plain != unknown || h.Head == nil {
@@ -38,7 +37,7 @@ func (w *Writer) probe(ctx context.Context, h *head) error {
 	// The first one may succeed, if there is no copy.
 	there := w.latest.number > 0
 	for try := range 2 {
-		body := binary.BigEndian.AppendUint64(slices.Clone(h.Encoded), rand.Uint64())
+		body := remotelog.AppendTail(slices.Clone(h.Encoded), rand.Uint32())
 		info, err := w.entries.Put(ctx, remotelog.LatestKey(w.name), body, store.Condition{IfAbsent: true})
 		switch {
 		case errors.Is(err, store.ErrPrecondition):

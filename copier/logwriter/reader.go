@@ -122,7 +122,7 @@ func (w *Writer) setHead(ctx context.Context, found *logrep.Head, err error, now
 // forget makes the next call read the newest entry again. What is remembered of pages stays: it is
 // only used where it fits.
 func (w *Writer) forget() {
-	w.head, w.spent, w.bundled = nil, nil, bundled{}
+	w.head, w.spent, w.bundled, w.lately = nil, nil, bundled{}, lately{}
 	w.dropPlan()
 	w.blocks.clear()
 }

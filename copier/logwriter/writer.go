@@ -71,6 +71,7 @@ type Writer struct {
 	passed     uint64   // entries up to this are in bundles, or in none for good
 	allBundled bool     // nothing is left of bundling, so a plan is to be made, and carried out, before there is more
 
+	lately   lately // what was appended by this Writer
 	salvaged salvage
 	stranger stranger
 	damage   damage

@@ -489,9 +489,6 @@ func (c *checker) there(e *remotelog.Entry, p remotelog.Place) (bool, error) {
 	return false, c.bad(inEntry(e, c.l.inFrame(p, err)))
 }
 
-// maxBehindLatest is how many bytes there may be behind the copied header: some writers make different copies by such.
-const maxBehindLatest = 8
-
 // latest checks the copy of the header of a recent entry.
 func (c *checker) latest(ctx context.Context) error {
 	key := remotelog.LatestKey(c.l.name)
@@ -511,8 +508,8 @@ func (c *checker) latest(ctx context.Context) error {
 	if err != nil {
 		return c.bad(err)
 	}
-	if extra := len(b) - copied.HeaderLen; extra > maxBehindLatest {
-		return c.bad(&Fault{Object: key, Err: corrupt("%s has %d bytes behind the header", key, extra)})
+	if err := remotelog.CheckTail(b, copied.HeaderLen); err != nil {
+		return c.bad(&Fault{Object: key, Err: fmt.Errorf("%s: %w", key, err)})
 	}
 	if copied.Entry.Number <= c.pruned.Last() {
 		return c.bad(&Fault{Object: key, Err: corrupt("%s is that of entry %d, behind which others were pruned: readers that rely on it do not find the newest", key, copied.Entry.Number)})
