@@ -167,6 +167,26 @@ func TestCopyPruned(t *testing.T) {
 	sound(t, to)
 }
 
+// TestCopyEndsWithPruned continues a copy whose newest entry, and some behind it, were pruned in the source since, though nothing was removed yet.
+func TestCopyEndsWithPruned(t *testing.T) {
+	p := newPast(t, 20, time.Hour)
+	to := mem.New()
+	if _, err := p.copyTo(to); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		p.next()
+	}
+	p.once(logwriter.Policy{Last: 2})
+	for range 2 {
+		if _, err := p.copyTo(to); err != nil {
+			t.Fatal(err)
+		}
+		sound(t, to)
+	}
+	p.restorable(to)
+}
+
 // TestCopyIsPruned prunes a copy right before it is told what was pruned in the source.
 func TestCopyIsPruned(t *testing.T) {
 	p := newPast(t, 40, time.Hour)

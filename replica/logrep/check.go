@@ -28,7 +28,7 @@ type CheckOptions struct {
 	Jobs int
 	// After is the number of the last entry that is not checked; 0 means that all are.
 	After uint64
-	// Incomplete says that it is no fault if remotelog.LatestKey is not there; and the list of garbage is not looked at.
+	// Incomplete says that it is no fault if remotelog.LatestKey is not there, or of an entry before some that were pruned; and the list of garbage is not looked at.
 	Incomplete bool
 	// Known is a state that somebody knows to have appended. If the newest entry is of the same spool, and of an older state,
 	// it is a fault. The zero value is not known.
@@ -511,7 +511,7 @@ func (c *checker) latest(ctx context.Context) error {
 	if err := remotelog.CheckTail(b, copied.HeaderLen); err != nil {
 		return c.bad(&Fault{Object: key, Err: fmt.Errorf("%s: %w", key, err)})
 	}
-	if copied.Entry.Number <= c.pruned.Last() {
+	if copied.Entry.Number <= c.pruned.Last() && !c.opts.Incomplete {
 		return c.bad(&Fault{Object: key, Err: corrupt("%s is that of entry %d, behind which others were pruned: readers that rely on it do not find the newest", key, copied.Entry.Number)})
 	}
 	h, err := c.l.Entry(ctx, copied.Entry.Number)
