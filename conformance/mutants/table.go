@@ -434,6 +434,16 @@ var mutants = []mutant{
 		pkg:   "copier/logwriter", test: "TestCopyOfDamage",
 	},
 	{
+		id: "garbage-copied", what: "a copy does not list what waits to be removed, so that nobody misses it there",
+		edits: []edit{{"copier/logwriter/copylists.go", "				m.waste = append(m.waste, o)\n", "				_ = o\n"}},
+		pkg:   "copier/logwriter", test: "TestCopyOfGarbage",
+	},
+	{
+		id: "garbage-newest", what: "a copy lists as garbage what its newest state needs, for that was pruned in the source meanwhile",
+		edits: []edit{{"copier/logwriter/copylists.go", "	if list.Pruned.Has(c.newest.Number) {\n", "	if list.Pruned.Has(0) {\n"}},
+		pkg:   "copier/logwriter", test: "TestCopyNewestIsPruned",
+	},
+	{
 		id: "late-copy", what: "a copy of an old header that was put late hides the newest entry",
 		edits: []edit{{"replica/logrep/head.go", "	case err == nil && pruned.Last() >= newest.Entry.Number:\n", "	case err == nil && pruned.Last() > remotelog.MaxNumber:\n"}},
 		pkg:   "replica/logrep", test: "TestHeadOfStaleCopy",

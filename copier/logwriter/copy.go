@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"reflect"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -42,7 +40,7 @@ type CopyReport struct {
 
 // Copy copies the log of a replica object by object, with all its entries, and so who owns it: a writer that is given the other stores goes
 // on there. Each frame is verified on the way; at the end the copy is looked through for objects that are missing or too short. Bundles that
-// are damaged or missing are made anew. What was copied before, by a call that was interrupted or from an older state, is continued; any other
+// are damaged or missing are made anew. What waits in the source to be removed does so in the copy, where its grace begins anew. What was copied before, by a call that was interrupted or from an older state, is continued; any other
 // log there is left alone, with ErrNotContinued. Nobody may append to the copy meanwhile, nor read it before it was complete once; the source
 // may be appended to and pruned. After an error what is there is a whole log of older entries, or none; if the error says that the source is
 // damaged, newer entries lack what the source lacks, and once that is mended the next call goes on.
@@ -104,7 +102,7 @@ func (c *copying) run(ctx context.Context) error {
 	if err := c.copyEntries(ctx); err != nil {
 		return err
 	}
-	if err := c.copyPruned(ctx, head.Entry.Number); err != nil {
+	if err := c.copyLists(ctx); err != nil {
 		return err
 	}
 	if err := c.check(ctx); err != nil {
@@ -375,47 +373,6 @@ func (c *copying) putEntry(ctx context.Context, number uint64, body []byte) erro
 		return errors.Join(err, rerr)
 	case !bytes.Equal(there, body):
 		return fmt.Errorf("%w: somebody else appends to it", ErrNotContinued)
-	}
-	return nil
-}
-
-// copyPruned adds the entries that are no recovery points in the source to those that are none in the copy. The list of the source is read last, for it
-// has those that were pruned meanwhile. The copy may be pruned at the same time.
-func (c *copying) copyPruned(ctx context.Context, newest uint64) error {
-	source, err := c.source.Pruned(ctx)
-	if err != nil {
-		return fmt.Errorf("list of pruned entries: %w", err)
-	}
-	if c.there == 0 { // the copy is begun
-		if err := clearLists(ctx, c.to.Entries, c.name, slog.New(slog.DiscardHandler)); err != nil {
-			return err
-		}
-	}
-	key := remotelog.PrunedKey(c.name)
-	var all remotelog.Pruned
-	for try := 0; ; try++ {
-		old, info, err := readList(ctx, c.to.Entries, key, remotelog.MaxPruned, func(b []byte) (remotelog.Pruned, error) {
-			return remotelog.DecodePruned(c.name, b)
-		})
-		if err != nil {
-			return err
-		}
-		all = old.Clone()
-		all.Merge(source.Before(newest)) // others may have come since, and so the newest one have been pruned
-		if reflect.DeepEqual(all, old) {
-			break
-		}
-		if _, err = putList(ctx, c.to.Entries, key, remotelog.EncodePruned(c.name, all), info); err == nil {
-			break
-		}
-		if !errors.Is(err, store.ErrPrecondition) || try == latestTries {
-			return fmt.Errorf("put the list of pruned entries: %w", err)
-		}
-	}
-	for _, item := range c.entries {
-		if !all.Has(item.Number) {
-			c.report.Points++
-		}
 	}
 	return nil
 }
