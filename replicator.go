@@ -124,7 +124,7 @@ func (r *Replicator) Takeover(ctx context.Context, path string) error {
 }
 
 // Repair is Flush that first fetches all that the newest state in each target needs, and verifies it; what is damaged or gone is uploaded
-// again, and all is read once more. found is called with what is wrong, by one goroutine at a time. While it reads, commits are not uploaded. Older states that need what was lost can't be repaired: [Prune] removes them.
+// again, with all else that the state has in the same objects, and all is read once more. found is called with what is wrong, by one goroutine at a time. While it reads, commits are not uploaded. Older states that need what was lost can't be repaired: [Prune] removes them, and then the objects.
 func (r *Replicator) Repair(ctx context.Context, path string, found func(error)) error {
 	if r.closed.Load() {
 		return ErrClosed

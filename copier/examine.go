@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
@@ -31,7 +32,7 @@ func (p *pass) examine(ctx context.Context, name string, found func(error)) erro
 	case what == "":
 		return nil
 	}
-	return p.lost(name, fmt.Errorf("%s of %s in %s can't be had, and have to be uploaded again", what, name, cl.Manifests))
+	return p.lost(name, fmt.Errorf("%s of %s in %s can't be relied on, and have to be uploaded again", what, name, cl.Manifests))
 }
 
 func (p *pass) examineLog(ctx context.Context, cl *client, name string, found func(error)) (string, error) {
@@ -57,18 +58,22 @@ func (p *pass) examineLog(ctx context.Context, cl *client, name string, found fu
 		return "", err
 	}
 	// Another one, which does not know the header of the newest entry by its copy.
-	d, err := open().Examine(ctx, head.Entry, func(f *logrep.Fault) { found(f) })
+	d, err := open().Examine(ctx, head.Entry, func(f *logrep.Fault) {
+		if !slices.ContainsFunc(doubts, func(d error) bool { return d.Error() == f.Error() }) {
+			found(f)
+		}
+	})
 	if err != nil {
 		return "", err
 	}
-	if d.Entry = len(doubts) > 0; d.Empty() {
+	if d.Entry = d.Entry || len(doubts) > 0; d.Empty() {
 		return "", nil
 	}
 	p.e.damage[name] = d
 	if d.Entry {
 		return "the newest entry, or its copy,", nil
 	}
-	return fmt.Sprintf("%d index blocks and %d chunks", len(d.Blocks), len(d.Chunks)), nil
+	return fmt.Sprintf("%d index blocks and %d chunks", len(d.Blocks)+len(d.Index), len(d.Chunks)), nil
 }
 
 func (p *pass) examineChunks(ctx context.Context, cl *client, name string, found func(error)) (string, error) {

@@ -29,7 +29,7 @@ func (c *Copier) Flush(ctx context.Context, root *spool.Root, key spool.Key) err
 }
 
 // Repair fetches all that the newest state in the store needs, and verifies it. If nothing is wrong, it is Flush. Else it fails with ErrDesync, and the
-// next flush, with a full snapshot, uploads anew what is damaged or gone: the caller takes one. Until all is read, nothing else is uploaded. found is told what is wrong. The spool must have been added:
+// next flush, with a full snapshot, uploads anew what is damaged or gone, and all else that the state has in the same objects: the caller takes one. Until all is read, nothing else is uploaded. found is told what is wrong. The spool must have been added:
 // else the next flush does not know of it.
 func (c *Copier) Repair(ctx context.Context, root *spool.Root, key spool.Key, found func(error)) error {
 	return c.flush(ctx, "repair", root, key, flushing{found: found})

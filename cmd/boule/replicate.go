@@ -24,8 +24,9 @@ name of the manifest once the store has acknowledged it. --optimize first gives 
 database 64 KiB pages and compacts it (VACUUM), which replicates best.
 
 --repair first fetches and verifies all that the newest state in each store needs, as a restore does, prints what
-is damaged or gone, and uploads that anew. Older states that need it stay as they are: 'boule check' names them until
-'boule prune' has removed those states.
+is damaged or gone, and uploads that anew, with all else that the state has in the same objects, so that they can be
+removed. Older states that need them stay as they are: 'boule check' names them until 'boule prune' has removed those
+states and, after its grace, the objects.
 
 --json prints an object with manifest, and with --repair damaged: what was wrong, as an array of texts.`,
 		Args: cobra.ExactArgs(1),

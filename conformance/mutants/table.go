@@ -725,8 +725,23 @@ var mutants = []mutant{
 	},
 	{
 		id: "seal-repair", what: "what lies in a pack without its seal is not repaired, so that the pack stays for ever",
-		edits: []edit{{"replica/logrep/examine.go", "		err = x.unsealedParts(ctx, e, d)\n", "		err = nil\n"}},
+		edits: []edit{{"replica/logrep/examine.go", "	maps.Copy(wrong, c.unsealed)\n", ""}},
 		pkg:   "copier/logwriter", test: "TestUnsealedIsRepaired",
+	},
+	{
+		id: "repair-header", what: "what lies behind the damaged header of an entry is not repaired, so that the entry stays for ever",
+		edits: []edit{{"replica/logrep/examine.go", "c.usedHeaders(ctx, e, d, wrong); err != nil", "c.stopped(); err != nil"}},
+		pkg:   "copier/logwriter", test: "TestSpoiledIsRepaired",
+	},
+	{
+		id: "repair-spoiled", what: "of an object with a damaged frame the others are relied on, so that it stays for ever",
+		edits: []edit{{"replica/logrep/examine.go", "	wrong := c.damaged()\n", "	wrong := map[remotelog.ObjectID]bool{}\n"}},
+		pkg:   "copier/logwriter", test: "TestSpoiledIsRepaired",
+	},
+	{
+		id: "repair-near-index", what: "an index block stays in an object in which something is damaged",
+		edits: []edit{{"copier/logwriter/append.go", ", anew: a.w.damage.index(b)}", "}"}},
+		pkg:   "copier/logwriter", test: "TestSpoiledIsRepaired",
 	},
 	{
 		id: "durability", what: "the directory of a new journal is not synced",

@@ -143,7 +143,7 @@ func (a *appending) block(ctx context.Context, m *manifest.Manifest, b int, src 
 	if err != nil {
 		return err
 	}
-	c := &changedBlock{block: b, digest: m.Blocks[b].Digest}
+	c := &changedBlock{block: b, digest: m.Blocks[b].Digest, anew: a.w.damage.index(b)}
 	for place := range manifest.BlockLen(manifest.Count(m.Size), b) {
 		sum := manifest.At(list, place)
 		var before remotelog.Chunk
@@ -162,7 +162,7 @@ func (a *appending) block(ctx context.Context, m *manifest.Manifest, b int, src 
 		c.overrides = append(c.overrides, remotelog.Override{Place: place, Chunk: chunk})
 		a.keep()
 	}
-	if len(c.overrides) > 0 || a.e.Blocks[b].Digest != c.digest { // or else the block has not changed, and is sound
+	if len(c.overrides) > 0 || c.anew || a.e.Blocks[b].Digest != c.digest { // or else the block has not changed, and is sound
 		a.changed = append(a.changed, c)
 	}
 	return nil

@@ -73,13 +73,6 @@ func wasteOf(t testing.TB, s store.Store) (list []remotelog.GarbageObject) {
 	return list
 }
 
-func keyOf(id remotelog.ObjectID) string {
-	if id.Part == 0 {
-		return remotelog.EntryKey(testName, id.Entry)
-	}
-	return remotelog.PackKey(testName, id)
-}
-
 // restorable says which of the recovery points of a copy are not what was appended.
 func (p *past) restorable(to store.Store) {
 	p.t.Helper()

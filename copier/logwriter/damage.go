@@ -31,7 +31,10 @@ func (d *damage) block(b int, block *remotelog.Block) bool {
 	return d.found != nil && d.found.Blocks[b] || d.in(block.Stored) || d.in(block.Patch)
 }
 
-// chunk says whether a chunk can't be had.
+// index says whether a block is to be stored anew, though it can be had.
+func (d *damage) index(b int) bool { return d.found != nil && d.found.Index[b] }
+
+// chunk says whether a chunk can't be had, or should not be relied on.
 func (d *damage) chunk(i int, c *remotelog.Chunk) bool {
 	return d.found != nil && d.found.Chunks[i] || slices.ContainsFunc(c.Layers, func(l remotelog.Layer) bool { return d.in(l.Frame) })
 }
@@ -87,7 +90,7 @@ func (w *Writer) suspect(err error) bool {
 	}
 	d := &logrep.Damage{Blocks: map[int]bool{}, Chunks: map[int]bool{}}
 	if old := w.damage.found; old != nil {
-		d.Entry = old.Entry
+		d.Entry, d.Index = old.Entry, old.Index
 		maps.Copy(d.Blocks, old.Blocks)
 		maps.Copy(d.Chunks, old.Chunks)
 	}

@@ -2,9 +2,13 @@ package logwriter_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/boule-db/boule/copier/logwriter"
 	"github.com/boule-db/boule/manifest"
@@ -171,5 +175,213 @@ func TestLostIndexIsStoredAgain(t *testing.T) {
 				t.Error("restored to other bytes")
 			}
 		})
+	}
+}
+
+// newIndexed is a log whose newest entry has an index block, in the entry before: so the next ones would not store it by themselves. Only nonces are other ones each time.
+func newIndexed(t *testing.T) *past {
+	t.Helper()
+	p := newPast(t, 0, 0)
+	p.d = newChanging(random(20*manifest.ChunkSize, 1), 1)
+	for i := range 32 {
+		p.next()
+		if i == 5 {
+			p.compact()
+		}
+		p.s.clock.set(p.s.clock.Now().Add(time.Hour))
+	}
+	check(t, p.w.RefreshLatest(t.Context()))
+	h, _ := examine(t, p.s)
+	if block := h.Entry.Blocks[0]; block.Stored.Object != (remotelog.ObjectID{Entry: h.Entry.Number - 1}) || !block.Patch.IsZero() {
+		t.Fatalf("entry %d: the index block is in %v, its patch in %v", h.Entry.Number, block.Stored, block.Patch)
+	}
+	return p
+}
+
+// needs returns the frames of each object that the newest state needs, and how many chunks lie in it.
+func (p *past) needs() (frames map[remotelog.ObjectID][]remotelog.Place, chunks map[remotelog.ObjectID]int) {
+	p.t.Helper()
+	h, d := examine(p.t, p.s)
+	if !d.Empty() {
+		p.t.Fatalf("before: %+v", d)
+	}
+	frames, chunks = map[remotelog.ObjectID][]remotelog.Place{}, map[remotelog.ObjectID]int{}
+	r := newReading(p.t, p.s, h.Entry.Number)
+	for b := range h.Entry.Blocks {
+		for _, f := range []remotelog.Place{h.Entry.Blocks[b].Stored, h.Entry.Blocks[b].Patch} {
+			if !f.IsZero() {
+				frames[f.Object] = append(frames[f.Object], f)
+			}
+		}
+		for _, c := range r.block(b) {
+			seen := map[remotelog.ObjectID]bool{}
+			for _, l := range c.Layers {
+				frames[l.Frame.Object] = append(frames[l.Frame.Object], l.Frame)
+				if !seen[l.Frame.Object] {
+					seen[l.Frame.Object] = true
+					chunks[l.Frame.Object]++
+				}
+			}
+		}
+	}
+	return frames, chunks
+}
+
+// TestSpoiledIsRepaired damages each object that the newest state needs: in its header, behind its end, or in one of its frames. Once that is repaired, and older
+// states are pruned, nothing needs the object: a check with all data finds nothing. Only what lies in the object is uploaded again.
+func TestSpoiledIsRepaired(t *testing.T) {
+	base := newIndexed(t)
+	frames, _ := base.needs()
+	newest := base.points()[len(base.states)-1]
+	if len(frames) < 5 || frames[remotelog.ObjectID{Entry: newest}] == nil {
+		t.Fatalf("entry %d needs %v", newest, frames)
+	}
+	indexes := 0
+	for like := range frames {
+		for _, what := range []string{"header", "end", "first frame", "last frame"} {
+			if like.Part > 0 && (what == "header" || what == "end") {
+				continue // TestUnsealedIsRepaired
+			}
+			if testing.Short() && what == "first frame" {
+				continue // the race detector takes ten times as long
+			}
+			t.Run(fmt.Sprintf("%d-%d, %s", like.Entry, like.Part, what), func(t *testing.T) {
+				p := newIndexed(t)
+				frames, chunks := p.needs()
+				id := like
+				for other := range frames {
+					if other.Entry == like.Entry && other.Part == like.Part {
+						id = other
+					}
+				}
+				key := keyOf(id)
+				b := object(t, p.s, key)
+				header := 0
+				if id.Part == 0 {
+					_, inline := entryOf(t, p.s, id.Entry)
+					header = len(b) - len(inline)
+				}
+				list := frames[id]
+				slices.SortFunc(list, func(x, y remotelog.Place) int { return cmp.Compare(x.Offset, y.Offset) })
+				switch what {
+				case "header":
+					b[header/2] ^= 4
+				case "end":
+					b = append(b, make([]byte, 20)...)
+				case "first frame":
+					b[header+int(list[0].End())-1] ^= 4
+				case "last frame":
+					b[header+int(list[len(list)-1].End())-1] ^= 4
+				}
+				put(t, p.s.Store, key, b)
+				told := map[string]int{}
+				log := logrep.New(p.s, p.s, testName)
+				h, err := log.Head(t.Context(), nil)
+				check(t, err)
+				doubts, err := log.Doubts(t.Context(), h)
+				check(t, err)
+				if want := what == "header" && id.Entry == newest; want != (len(doubts) > 0) {
+					t.Errorf("doubts: %v", doubts)
+				}
+				d, err := logrep.New(p.s, p.s, testName).Examine(t.Context(), h.Entry, func(f *logrep.Fault) {
+					told[f.Object]++
+					if len(doubts) > 0 && doubts[0].Error() != f.Error() { // so that it can be told once
+						t.Errorf("%v, and %v", doubts, f)
+					}
+				})
+				check(t, err)
+				if len(told) != 1 || told[key] != 1 {
+					t.Errorf("told were %v", told)
+				}
+				if len(d.Blocks) == 0 && len(d.Chunks) != chunks[id] {
+					t.Errorf("%d chunks are damaged, %d lie in it", len(d.Chunks), chunks[id])
+				}
+				indexes += len(d.Index)
+				p.w.Suspect(d)
+				res, err := p.w.Append(t.Context(), p.d.m, p.d)
+				check(t, err)
+				p.states[res.Entry] = bytes.Clone(p.d.data)
+				if most := int64(len(d.Chunks))*(manifest.ChunkSize+1000) + 5000; len(d.Blocks) == 0 && res.Bytes > most {
+					t.Errorf("%d bytes were sent, at most %d are needed", res.Bytes, most)
+				}
+				if after, d := examine(t, p.s); after.Entry.Number != res.Entry || !d.Empty() {
+					t.Errorf("entry %d, damaged %+v", after.Entry.Number, d)
+				}
+				check(t, p.w.RefreshLatest(t.Context()))
+				p.prune(logwriter.Policy{Last: 1})
+				p.s.clock.set(p.s.clock.Now().Add(48 * time.Hour))
+				p.prune(logwriter.Policy{Last: 1})
+				sound(t, p.s)
+				if _, err := p.s.Head(t.Context(), key); !store.IsNotExist(err) {
+					t.Errorf("%s: %v", key, err)
+				}
+				if !bytes.Equal(restore(t, p.s, res.Entry), p.d.data) {
+					t.Error("restored to other bytes")
+				}
+			})
+		}
+	}
+	if indexes == 0 {
+		t.Error("no index was stored anew without its chunks")
+	}
+}
+
+// TestLongerNewestIsRepaired has something behind the newest entry, which has no frames that it needs: Doubts, which looks at headers only, says nothing of it.
+func TestLongerNewestIsRepaired(t *testing.T) {
+	p := newPast(t, 25, time.Hour)
+	p.d.m.Sequence++ // nothing has changed
+	longer, err := p.w.Append(t.Context(), p.d.m, p.d)
+	check(t, err)
+	check(t, p.w.RefreshLatest(t.Context()))
+	key := remotelog.EntryKey(testName, longer.Entry)
+	put(t, p.s.Store, key, append(object(t, p.s, key), 1))
+	_, d := examine(t, p.s)
+	if !d.Entry || len(d.Blocks)+len(d.Index)+len(d.Chunks) > 0 {
+		t.Errorf("damaged: %+v", d)
+	}
+	p.w.Suspect(d)
+	res, err := p.w.Append(t.Context(), p.d.m, p.d)
+	check(t, err)
+	if res.Entry != longer.Entry+1 || res.Bytes > 5000 {
+		t.Errorf("%+v", res)
+	}
+	check(t, p.w.RefreshLatest(t.Context()))
+	p.prune(logwriter.Policy{Last: 1})
+	sound(t, p.s)
+}
+
+// TestIndexAndPatch damages an index block and its patch, which lie in different objects: both are told.
+func TestIndexAndPatch(t *testing.T) {
+	p := newIndexed(t)
+	place := func() (stored, patch remotelog.Place) {
+		h, _ := examine(t, p.s)
+		return h.Entry.Blocks[0].Stored, h.Entry.Blocks[0].Patch
+	}
+	stored, patch := place()
+	for i := 0; patch.IsZero() || patch.Object == stored.Object; i++ {
+		if i == 500 {
+			t.Fatal("there is none")
+		}
+		p.next()
+		stored, patch = place()
+	}
+	want := map[string]bool{keyOf(stored.Object): true, keyOf(patch.Object): true}
+	for _, f := range []remotelog.Place{stored, patch} {
+		b := object(t, p.s, keyOf(f.Object))
+		header := 0
+		if f.Object.Part == 0 {
+			_, inline := entryOf(t, p.s, f.Object.Entry)
+			header = len(b) - len(inline)
+		}
+		b[header+int(f.End())-1] ^= 1
+		put(t, p.s.Store, keyOf(f.Object), b)
+	}
+	h, err := logrep.New(p.s, p.s, testName).Head(t.Context(), nil)
+	check(t, err)
+	told := map[string]bool{}
+	d, err := logrep.New(p.s, p.s, testName).Examine(t.Context(), h.Entry, func(f *logrep.Fault) { told[f.Object] = true })
+	check(t, err)
+	if !maps.Equal(told, want) || !d.Blocks[0] {
+		t.Errorf("told were %v, want %v; damaged: %+v", told, want, d)
 	}
 }

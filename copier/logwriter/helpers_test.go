@@ -236,6 +236,14 @@ func (r *reading) chunk(i int) []byte {
 	return data
 }
 
+// keyOf is where an object is.
+func keyOf(id remotelog.ObjectID) string {
+	if id.Part == 0 {
+		return remotelog.EntryKey(testName, id.Entry)
+	}
+	return remotelog.PackKey(testName, id)
+}
+
 // keys returns the keys under a prefix.
 func keys(t testing.TB, s store.Store, prefix string) (list []string) {
 	t.Helper()

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/boule-db/boule/manifest"
 	"github.com/boule-db/boule/remotelog"
 	"github.com/boule-db/boule/store"
 )
@@ -72,43 +70,4 @@ func (c *checker) damaged() map[remotelog.ObjectID]bool {
 		all[p.Object] = true
 	}
 	return all
-}
-
-// unsealedParts has all that e needs of packs without their seal counted as damaged, though it may be sound: these packs are not what they were,
-// and nothing but that keeps them from being pruned.
-func (c *checker) unsealedParts(ctx context.Context, e *remotelog.Entry, d *Damage) error {
-	c.sound, c.sizes, c.unsealed = e, map[remotelog.ObjectID]int64{}, map[remotelog.ObjectID]bool{}
-	for info, err := range c.l.packs.List(ctx, remotelog.PackPrefix(c.l.name)) {
-		if err != nil {
-			return err
-		}
-		if id, ok := remotelog.ParsePackKey(c.l.name, info.Key); ok && c.used[id] {
-			c.sizes[id] = info.Size
-		}
-	}
-	if err := c.seals(ctx, nil); err != nil || len(c.unsealed) == 0 {
-		return err
-	}
-	for b := range e.Blocks {
-		if d.Blocks[b] {
-			continue
-		}
-		if c.unsealed[e.Blocks[b].Stored.Object] || c.unsealed[e.Blocks[b].Patch.Object] {
-			d.Blocks[b] = true
-			continue
-		}
-		chunks, err := c.l.Block(ctx, e, b)
-		if err != nil {
-			if err = c.bad(err); err != nil {
-				return err
-			}
-			d.Blocks[b] = true
-		}
-		for place := range chunks {
-			if slices.ContainsFunc(chunks[place].Layers, func(l remotelog.Layer) bool { return c.unsealed[l.Frame.Object] }) {
-				d.Chunks[b*manifest.BlockChunks+place] = true
-			}
-		}
-	}
-	return nil
 }
