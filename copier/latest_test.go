@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,14 +213,20 @@ func TestSpacingOfManyOpens(t *testing.T) {
 	})
 }
 
-// copies returns a store that counts the puts of the copy of the newest header, and refuses them while fail is true.
-func (b *bucket) copies(name string, tries *int, fail *bool) store.Store {
+// copies are the puts of the copy of the newest header: how many there were, and whether they fail.
+type copies struct {
+	tries atomic.Int64
+	fail  atomic.Bool
+}
+
+// store returns the store of a bucket that heeds them.
+func (c *copies) store(b *bucket, name string) store.Store {
 	return storefault.New(b, func(call storefault.Call) storefault.Fault {
 		if call.Verb != store.VerbPut || call.Key != "m/"+remotelog.LatestKey(name) {
 			return storefault.Fault{}
 		}
-		*tries++
-		return storefault.Fault{Fail: *fail}
+		c.tries.Add(1)
+		return storefault.Fault{Fail: c.fail.Load()}
 	})
 }
 
@@ -229,27 +236,28 @@ func TestLatestFails(t *testing.T) {
 		root := newRoot(t, nil)
 		b := newBucket()
 		d := newDatabase(t, root, "/data/a.db", logTarget, 20)
-		tries, fail := 0, true
-		c := newCopier(t, &copier.Options{Open: opens(b.copies(d.name, &tries, &fail))})
+		var puts copies
+		puts.fail.Store(true)
+		c := newCopier(t, &copier.Options{Open: opens(puts.store(b, d.name))})
 		c.Add(root, d.key)
 		d.commit(1)
 		flush(t, c, d)
 		time.Sleep(24 * time.Hour)
-		if n := tries; n < 10 || n > 40 {
+		if n := puts.tries.Load(); n < 10 || n > 40 {
 			t.Errorf("tried %d times in a day", n)
 		}
 		if st := c.Status(d.key); st.LastError != nil {
 			t.Errorf("status: %v", st.LastError)
 		}
-		fail = false
+		puts.fail.Store(false)
 		time.Sleep(2 * time.Hour)
 		if entry, copied := b.newest(t, d.name); entry != 1 || copied != 1 {
 			t.Errorf("the newest entry is %d, its copy of %d", entry, copied)
 		}
-		tries = 0
+		before := puts.tries.Load()
 		time.Sleep(24 * time.Hour)
-		if tries > 0 {
-			t.Errorf("refreshed %d times more", tries)
+		if n := puts.tries.Load() - before; n > 0 {
+			t.Errorf("refreshed %d times more", n)
 		}
 	})
 }
@@ -266,8 +274,9 @@ func TestLostEntries(t *testing.T) {
 					root := newRoot(t, nil)
 					b := newBucket()
 					d := newDatabase(t, root, "/data/a.db", logTarget, 20)
-					demands, tries, fail := 0, 0, false
-					opts := &copier.Options{Open: opens(b.copies(d.name, &tries, &fail)), Desync: func(spool.Key, error) {
+					demands := 0
+					var puts copies
+					opts := &copier.Options{Open: opens(puts.store(b, d.name)), Desync: func(spool.Key, error) {
 						demands++
 						d.desync()
 					}}
@@ -282,13 +291,13 @@ func TestLostEntries(t *testing.T) {
 					newest, _ := b.newest(t, d.name)
 					if lose == "some of the newest" { // that nothing tells of but the spool
 						before := newest
-						fail = true
+						puts.fail.Store(true)
 						for range 5 {
 							d.commit(d.rand.IntN(20))
 							c.Notify(d.key)
 							time.Sleep(2300 * time.Millisecond)
 						}
-						fail = false
+						puts.fail.Store(false)
 						var copied uint64
 						if newest, copied = b.newest(t, d.name); newest != before+5 || copied != before {
 							t.Fatalf("the newest entry is %d, its copy of %d", newest, copied)
@@ -453,12 +462,12 @@ func TestGapAfterKill(t *testing.T) {
 		root := newRoot(t, nil)
 		b := newBucket()
 		d := newDatabase(t, root, "/data/a.db", logTarget, 20)
-		tries, fail := 0, false
-		opts := &copier.Options{Open: opens(b.copies(d.name, &tries, &fail)), Desync: func(spool.Key, error) { d.desync() }}
+		var puts copies
+		opts := &copier.Options{Open: opens(puts.store(b, d.name)), Desync: func(spool.Key, error) { d.desync() }}
 		c := newCopier(t, opts)
 		c.Add(root, d.key)
 		for i := range 12 {
-			fail = i >= 2 // the second has to find out what the store can do
+			puts.fail.Store(i >= 2) // the second has to find out what the store can do
 			d.commit(d.rand.IntN(20))
 			c.Notify(d.key)
 			time.Sleep(2300 * time.Millisecond)
@@ -474,7 +483,7 @@ func TestGapAfterKill(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		fail = false
+		puts.fail.Store(false)
 		c = newCopier(t, opts)
 		c.Add(root, d.key)
 		d.commit(3)
