@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/boule-db/boule"
 	"github.com/boule-db/boule/copier"
@@ -123,7 +124,7 @@ func TestEveryObjectBesideItsWriter(t *testing.T) {
 					t.Fatal(err)
 				}
 				newest := p.file(t, p.db)
-				eventually(t, "the copy is that of the newest entry", func() bool {
+				eventually(t, "the copy is that of the newest entry, for some seconds", func() bool {
 					entries, err := filepath.Glob(filepath.Join(p.store(0), "manifests", "log", "*", "*"))
 					if err != nil || len(entries) == 0 {
 						t.Fatalf("found %q, %v", entries, err)
@@ -132,7 +133,12 @@ func TestEveryObjectBesideItsWriter(t *testing.T) {
 					if err != nil || len(latest) != 1 {
 						t.Fatalf("found %q, %v", latest, err)
 					}
-					return p.restored(t) == newest && strings.HasPrefix(p.file(t, slices.Max(entries)), p.file(t, latest[0]))
+					info, err := os.Stat(latest[0])
+					if err != nil {
+						t.Fatal(err)
+					}
+					// By then a snapshot that came late would have been uploaded, too.
+					return time.Since(info.ModTime()) > 3*time.Second && p.restored(t) == newest && strings.HasPrefix(p.file(t, slices.Max(entries)), p.file(t, latest[0]))
 				})
 			}
 			want := p.file(t, p.db)
