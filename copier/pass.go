@@ -58,7 +58,7 @@ type outcome struct {
 	more      bool      // go on at once
 	later     time.Time // look again then; zero if there is no need
 	allowedAt time.Time // earliest next manifest upload
-	restedAt  time.Time // when uploads before that do not count any more
+	restedAt  time.Time // when these uploads do not delay others any more
 	success   time.Time // when the store was last known to be current, if it was
 	sequence  uint64    // of the manifest there, if known
 	doubt     bool      // the store lacks something, and no snapshot has repaired it yet
